@@ -1,0 +1,192 @@
+"""How the package compiles: the only module that spells Numba options.
+
+Every option is set explicitly, because an unset one is inherited from whichever function compiles ours first and the
+on-disk cache would keep the result.
+
+* ``fastmath=False``: the order of sums and the handling of NaN and infinities are part of the contract.
+* ``error_model="numpy"``: Python's adds a branch at every division (0.9 instead of 0.2 ns an element).
+* ``nogil=True``: kernels touch no Python object.
+* ``boundscheck=None``: ``NUMBA_BOUNDSCHECK`` decides; it is part of the stamp below.
+
+Every compiled function is renamed to carry a stamp of the package's source.  Numba's cache does not notice an edit in
+another file and its linker merges functions of equal name; a name that changes with any edit mends both.
+"""
+
+import copy
+import functools
+import hashlib
+import os
+import threading
+import types as python_types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numba.extending
+import numpy as np
+from numba import types
+from numba.core import config
+from numba.np.ufunc.dufunc import DUFunc
+
+_OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
+
+
+def _source_stamp() -> str:
+    digest = hashlib.sha256(f"{numba.__version__} {config.BOUNDSCHECK} {config.OPT}".encode())
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+STAMP = _source_stamp()
+
+
+def _renamed(function: Callable[..., Any], *parts: str) -> Callable[..., Any]:
+    """A copy of `function` whose name says what it is compiled for and from which source."""
+    name = "_".join([function.__name__, *parts, STAMP])
+    code, closure = function.__code__, function.__closure__
+    clone = python_types.FunctionType(code, function.__globals__, name, function.__defaults__, closure)
+    clone.__qualname__ = name
+    clone.__module__ = function.__module__
+    clone.__doc__ = function.__doc__
+    clone.__kwdefaults__ = copy.copy(function.__kwdefaults__)
+    return clone
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a piece of a kernel, always inlined: vectors passed in memory would cost more than the arithmetic."""
+    return numba.njit(forceinline=True, **_OPTIONS)(_renamed(function))
+
+
+class _TwoLoopUfunc(DUFunc):  # type: ignore[misc]
+    """A ufunc that compiles its float32 and float64 loops, and no others, when it is first needed.
+
+    Numba's own would add a loop for each combination of types that comes along, and NumPy's choice among the loops, so
+    the dtype of a result, would depend on what was called before.
+    """
+
+    def _compile_for_args(self, *args: Any, **kwargs: Any) -> None:
+        self._compile_for_argtys(())
+
+    def _compile_for_argtys(self, argtys: Any, return_type: Any = None) -> None:
+        if not self._frozen:
+            for element in (types.float32, types.float64):
+                super()._compile_for_argtys((element,) * self.nin, element)
+            self.disable_compile()
+
+
+def elementwise(function: Callable[..., Any]) -> Any:
+    """Compile a function of floats into a NumPy ufunc, lazily; usable inside compiled code too."""
+    # Numba compiles ufuncs with the NumPy error model and takes no other.
+    return _TwoLoopUfunc(function, targetoptions={"fastmath": False, "nopython": True})
+
+
+def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callable[..., Any]:
+    """Register what compiled code runs where it calls `function`, chosen by the types of the arguments.
+
+    The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
+    """
+    options = {**_OPTIONS, "forceinline": True} if inline else _OPTIONS
+
+    def register(factory: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(factory)
+        def named_factory(*args: Any, **kwargs: Any) -> Any:
+            implementation = factory(*args, **kwargs)
+            return None if implementation is None else _renamed(implementation, function.__name__)
+
+        numba.extending.overload(function, jit_options=options)(named_factory)
+        return factory
+
+    return register
+
+
+class Kernel:
+    """One body over flat arrays, compiled on demand for each dtype, serial or with ``prange`` in parallel.
+
+    Parameters
+    ----------
+    body : function
+        ``body(x, n, ..., out)``: reads flat `x`, writes flat `out`, returns nothing and never raises.
+    signature : callable
+        Maps the input's array type and the result's to the tuple of argument types.
+    """
+
+    def __init__(self, body: Callable[..., Any], signature: Callable[..., tuple[types.Type, ...]]) -> None:
+        self.body = body
+        self._signature = signature
+        self._compiled: dict[tuple[str, bool], Any] = {}
+        self._lock = threading.Lock()
+
+    def compiled(self, dtype: "np.dtype[Any]", *, parallel: bool = False) -> Any:
+        """The dispatcher for one dtype, with exactly one signature, from the cache or compiled now."""
+        key = (dtype.name, parallel)
+        if key not in self._compiled:
+            with self._lock:
+                if key not in self._compiled:
+                    self._compiled[key] = self._compile(dtype, parallel)
+        return self._compiled[key]
+
+    def _compile(self, dtype: "np.dtype[Any]", parallel: bool) -> Any:
+        element = numba.from_dtype(dtype)
+        # Read-only, so that one signature takes writeable arrays too.
+        source = types.Array(element, 1, "C", readonly=True)
+        result = types.Array(element, 1, "C")
+        name = "parallel" if parallel else "serial"
+        dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(_renamed(self.body, dtype.name, name))
+        _enable_cache(dispatcher)
+        dispatcher.compile(types.void(*self._signature(source, result)))
+        dispatcher.disable_compile()
+        return dispatcher
+
+
+def kernel(signature: Callable[..., tuple[types.Type, ...]]) -> Callable[[Callable[..., Any]], Kernel]:
+    """Decorate a kernel body; see `Kernel`."""
+    return lambda body: Kernel(body, signature)
+
+
+def _enable_cache(dispatcher: Any) -> None:
+    """Turn the on-disk cache on, unless the user turned it off or there is nowhere to write."""
+    if os.environ.get("SOFTMAXJIT_CACHE", "1") == "0" or config.DISABLE_JIT:
+        return
+    try:
+        dispatcher.enable_caching()
+    except Exception:
+        return  # Numba raises where no directory is writable; then each process compiles for itself.
+    dispatcher._cache = _GuardedCache(dispatcher._cache)
+
+
+class _GuardedCache:
+    """Numba's cache of one function, in which any trouble means "compile again"."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return self._cache.load_overload(signature, context)
+        except Exception:
+            self._forget()
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        try:
+            self._cache.save_overload(signature, result)
+        except Exception:
+            self._forget()
+            try:
+                self._cache.save_overload(signature, result)
+            except Exception:
+                self._cache.disable()
+
+    def _forget(self) -> None:
+        """Empty a broken index, so that the next save starts afresh."""
+        try:
+            self._cache.flush()
+        except Exception:
+            self._cache.disable()

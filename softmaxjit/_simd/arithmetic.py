@@ -1,0 +1,147 @@
+"""Arithmetic that has no operator, lane by lane; the same names serve a vector and a single float."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .._jit import helper
+from .memory import call_llvm
+from .vector import Mask, Vector, bits_type, broadcast, constant, element_of, mask_of, suffix, widest
+
+
+def target_has(context: Any, feature: str) -> bool:
+    """Whether the target that Numba compiles for, which need not be this machine, has an x86 feature."""
+    features = context.codegen().magic_tuple()[2].split(",")
+    return f"+{feature}" in features
+
+
+def target_is_x86(context: Any) -> bool:
+    """Whether Numba compiles for x86."""
+    return str(context.codegen().magic_tuple()[0]).startswith(("x86", "i386", "i686"))
+
+
+def _fma(context: Any, builder: Any, x: Any, y: Any, z: Any) -> Any:
+    # Without FMA in the target `llvm.fma` is a call of the C library, 23 times slower.
+    fused = target_has(context, "fma") or not target_is_x86(context)
+    return call_llvm(builder, f"llvm.{'fma' if fused else 'fmuladd'}.{suffix(x.type)}", x.type, [x, y, z])
+
+
+@intrinsic
+def fma(typingctx, x, y, z):  # type: ignore[no-untyped-def]
+    """``x * y + z`` rounded once (twice on x86 without FMA)."""
+    result = widest(x, y, z)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _fma(context, builder, *args)
+
+    return result(result, result, result), generate
+
+
+@intrinsic
+def like(typingctx, x, value):  # type: ignore[no-untyped-def]
+    """Return the number `value` in the type of `x`, in every lane of a vector."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return args[1]
+
+    return x(x, x), generate
+
+
+@intrinsic
+def horner(typingctx, x, coefficients):  # type: ignore[no-untyped-def]
+    """Return the polynomial in `x` with the given tuple of coefficients, the constant term first."""
+    count = len(coefficients)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def coefficient(k: int) -> Any:
+            value = builder.extract_value(args[1], k)
+            value = context.cast(builder, value, sig.args[1][k], element_of(x))
+            return broadcast(builder, args[0].type, value) if isinstance(x, Vector) else value
+
+        result = coefficient(count - 1)
+        for k in reversed(range(count - 1)):
+            result = _fma(context, builder, result, args[0], coefficient(k))
+        return result
+
+    return x(x, coefficients), generate
+
+
+@intrinsic
+def larger(typingctx, x, y):  # type: ignore[no-untyped-def]
+    """``x`` where ``x > y``, else ``y``: one instruction; a NaN in either gives `y`."""
+    result = widest(x, y)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return result(result, result), generate
+
+
+@intrinsic
+def smaller(typingctx, x, y):  # type: ignore[no-untyped-def]
+    """``x`` where ``x < y``, else ``y``: one instruction; a NaN in either gives `y`."""
+    result = widest(x, y)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", *args), *args)
+
+    return result(result, result), generate
+
+
+def _wider(x: types.Type, y: types.Type) -> types.Type:
+    return next((operand for operand in (x, y) if isinstance(operand, Vector | types.Float)), x)
+
+
+@intrinsic
+def select(typingctx, condition, x, y):  # type: ignore[no-untyped-def]
+    """``x`` where `condition` holds, else ``y``, in the type of the vector or the wider float."""
+    result = _wider(x, y)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return result(mask_of(result), result, result), generate
+
+
+@intrinsic
+def count_true(typingctx, mask):  # type: ignore[no-untyped-def]
+    """Return the number of true lanes."""
+    if not isinstance(mask, Mask):
+        return None
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integer = builder.bitcast(args[0], ir.IntType(mask.lanes))
+        count = call_llvm(builder, f"llvm.ctpop.{suffix(integer.type)}", integer.type, [integer])
+        return builder.zext(count, context.get_value_type(types.intp))
+
+    return types.intp(mask), generate
+
+
+@intrinsic
+def power_of_two(typingctx, shifted):  # type: ignore[no-untyped-def]
+    """2**k where the low bits of `shifted` hold k plus the exponent bias, as adding a magic number leaves them."""
+    mantissa_bits = 23 if element_of(shifted).bitwidth == 32 else 52
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integers = bits_type(args[0].type)
+        bits = builder.bitcast(args[0], integers)
+        return builder.bitcast(builder.shl(bits, constant(integers, mantissa_bits)), args[0].type)
+
+    return shifted(shifted), generate
+
+
+@helper
+def add_exactly(x, y):  # type: ignore[no-untyped-def]
+    """Return ``(s, error)`` with s = x + y rounded and s + error = x + y exactly (Knuth's TwoSum)."""
+    s = x + y
+    rest = s - x
+    return s, (x - (s - rest)) + (y - rest)
+
+
+@helper
+def multiply_exactly(x, y):  # type: ignore[no-untyped-def]
+    """Return ``(p, error)`` with p = x * y rounded and p + error = x * y exactly, barring underflow."""
+    p = x * y
+    return p, fma(x, y, -p)

@@ -1,0 +1,135 @@
+"""From a vector to one number: the largest and smallest lane, and sums in an order fixed once for every target."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .._jit import compiled_as, helper
+from .arithmetic import add_exactly
+from .vector import INT32, Vector
+
+
+def _exchanged(builder: Any, value: Any, distance: int) -> Any:
+    """Return `value` with lane i moved to lane i XOR distance."""
+    order = [i ^ distance for i in range(value.type.count)]
+    return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+
+def _halves(builder: Any, value: Any) -> tuple[Any, Any]:
+    """Return the lower and the upper half of the lanes."""
+    count = value.type.count // 2
+    order = ir.VectorType(INT32, count)
+    low = builder.shuffle_vector(value, value, ir.Constant(order, list(range(count))))
+    high = builder.shuffle_vector(value, value, ir.Constant(order, list(range(count, 2 * count))))
+    return low, high
+
+
+def _folded(builder: Any, value: Any, combine: Any) -> Any:
+    """Combine the halves until one lane is left: lane i with lane i + count / 2 first."""
+    while value.type.count > 1:
+        value = combine(*_halves(builder, value))
+    return builder.extract_element(value, INT32(0))
+
+
+@intrinsic
+def first_lane(typingctx, value):  # type: ignore[no-untyped-def]
+    """Return lane 0."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.extract_element(args[0], INT32(0))
+
+    return value.element(value), generate
+
+
+@intrinsic
+def largest_lane(typingctx, value):  # type: ignore[no-untyped-def]
+    """Return the largest lane of a vector without NaN."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _folded(builder, args[0], lambda x, y: builder.select(builder.fcmp_ordered(">", x, y), x, y))
+
+    return value.element(value), generate
+
+
+@intrinsic
+def smallest_lane(typingctx, value):  # type: ignore[no-untyped-def]
+    """Return the smallest lane of a vector without NaN."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _folded(builder, args[0], lambda x, y: builder.select(builder.fcmp_ordered("<", x, y), x, y))
+
+    return value.element(value), generate
+
+
+@intrinsic
+def widen(typingctx, value):  # type: ignore[no-untyped-def]
+    """Return float32 lanes as float64 lanes."""
+    wide = Vector(types.float64, value.lanes)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fpext(args[0], context.get_value_type(wide))
+
+    return wide(value), generate
+
+
+@intrinsic
+def narrow(typingctx, value):  # type: ignore[no-untyped-def]
+    """Return float64 lanes rounded to float32 lanes."""
+    slim = Vector(types.float32, value.lanes)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fptrunc(args[0], context.get_value_type(slim))
+
+    return slim(value), generate
+
+
+@intrinsic
+def _sum_tree(typingctx, value):  # type: ignore[no-untyped-def]
+    """Return the sum of the lanes: halves first, then halves of those."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _folded(builder, args[0], builder.fadd)
+
+    return value.element(value), generate
+
+
+@intrinsic(prefer_literal=True)
+def _exchange(typingctx, value, distance):  # type: ignore[no-untyped-def]
+    """Return the vector with lane i moved to lane i XOR distance."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _exchanged(builder, args[0], distance.literal_value)
+
+    return value(value, distance), generate
+
+
+@helper
+def _fold_exactly(value, error, partner, partner_error):  # type: ignore[no-untyped-def]
+    s, lost = add_exactly(value, partner)
+    return s, (error + partner_error) + lost
+
+
+def sum_lanes(value: Any, error: Any) -> Any:
+    """Return the sum of the lanes of ``value + error`` as an unevaluated pair of float64, high part first."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(sum_lanes, inline=True)
+def _sum_lanes(value, error):  # type: ignore[no-untyped-def]
+    if value.element == types.float32:
+
+        def of_float32(value, error):  # type: ignore[no-untyped-def]
+            return _sum_tree(widen(value) + widen(error)), 0.0
+
+        return of_float32
+
+    def of_float64(value, error):  # type: ignore[no-untyped-def]
+        # The same tree, each addition carrying its rounding error along.
+        value, error = _fold_exactly(value, error, _exchange(value, 4), _exchange(error, 4))
+        value, error = _fold_exactly(value, error, _exchange(value, 2), _exchange(error, 2))
+        value, error = _fold_exactly(value, error, _exchange(value, 1), _exchange(error, 1))
+        return first_lane(value), first_lane(error)
+
+    return of_float64

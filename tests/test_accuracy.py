@@ -1,0 +1,97 @@
+"""Every operation against extended precision, over lengths and input families."""
+
+import warnings
+
+import mpmath
+import numpy as np
+import pytest
+
+from .oracles import DTYPES, LENGTHS, OPERATIONS, TEMPERATURES, Operation, families, ulp_error
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_error_is_within_the_bound(operation: Operation, dtype: type, n: int) -> None:
+    rows = max(4, 2000 // n)
+    errors = {}
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for name, x in families(n, dtype, rows):
+            for temperature in TEMPERATURES if operation.takes_temperature else (1.0,):
+                keywords = {"temperature": temperature} if operation.takes_temperature else {}
+                result = operation.compute(x, **keywords)
+                errors[name, temperature] = ulp_error(result, operation.exact(x, temperature))
+    worst = max(errors, key=lambda case: errors[case])
+    assert errors[worst] <= operation.bound, worst
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_agrees_with_fifty_digits_where_the_oracle_is_only_extended(dtype: type) -> None:
+    with mpmath.workdps(50), np.errstate(over="ignore", under="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "overflow encountered in conversion from string")
+        for n in (2, 5, 17):
+            for name, x in families(n, dtype, 2):
+                result = OPERATIONS[0].compute(x)
+                logs = OPERATIONS[1].compute(x)
+                for row, ours, our_logs in zip(x, result, logs, strict=True):
+                    largest = mpmath.mpf(float(row.max()))
+                    e = [mpmath.exp(mpmath.mpf(float(v)) - largest) for v in row]
+                    total = mpmath.fsum(e)
+                    others = mpmath.fsum(v for k, v in enumerate(e) if k != int(row.argmax()))
+                    exact = np.array([np.longdouble(mpmath.nstr(v / total, 25)) for v in e])
+                    z = [mpmath.mpf(float(v)) - largest - mpmath.log1p(others) for v in row]
+                    exact_logs = np.array([np.longdouble(mpmath.nstr(v, 25)) for v in z])
+                    assert ulp_error(ours, exact) <= 4, (name, n)
+                    assert ulp_error(our_logs, exact_logs) <= 2, (name, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_results_below_the_smallest_normal_number_are_zero(dtype: type) -> None:
+    tiny = np.finfo(dtype).tiny
+    gap = -np.log(float(tiny))
+    for n in (2, 40):
+        x = np.full((200, n), -1e4, dtype)
+        x[:, 0] = 0
+        x[:, 1] = np.linspace(-gap - 3, -gap + 3, 200)
+        result = OPERATIONS[0].compute(x)[:, 1]
+        with np.errstate(under="ignore"):
+            exact = OPERATIONS[0].exact(x)[:, 1]
+        assert (result[exact < 0.99 * tiny] == 0).all()
+        assert (result[exact > 1.01 * tiny] >= tiny).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [5.3, -1e-3, 1e5, 3e38])
+def test_one_element_has_probability_exactly_one(dtype: type, value: float) -> None:
+    x = np.array([value], dtype)
+    assert OPERATIONS[0].compute(x)[0] == 1
+    assert OPERATIONS[1].compute(x)[0] == 0
+    assert OPERATIONS[2].compute(x) == x[0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [2, 3, 7, 10, 100, 1000])
+def test_equal_logits_share_equally_to_the_last_bit(dtype: type, n: int) -> None:
+    x = np.full(n, 4.321, dtype)
+    assert (OPERATIONS[0].compute(x) == dtype(1) / dtype(n)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_long_rows_of_equal_logits_do_not_drift(dtype: type) -> None:
+    n = 300_001
+    x = np.full(n, 0.123, dtype)
+    assert ulp_error(OPERATIONS[0].compute(x), np.full(n, np.longdouble(1) / n)) <= 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [1e-30, 1e-13, 2.0**-40, 1e-3, 1e3, 2.0**40, 1e13, 1e30])
+def test_any_temperature_keeps_the_bound(dtype: type, temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    for spread in (1.0, 30.0, 3000.0):
+        x = (rng.standard_normal((50, 33)) * spread * temperature).astype(dtype)
+        if not np.isfinite(x).all() or np.abs(x).max() < np.finfo(dtype).tiny * 1e6:
+            continue
+        with np.errstate(under="ignore"):
+            for operation in OPERATIONS[:2]:
+                result = operation.compute(x, temperature=temperature)
+                assert ulp_error(result, operation.exact(x, temperature)) <= operation.bound
