@@ -61,7 +61,7 @@ def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(forceinline=True, **_OPTIONS)(_renamed(function))
 
 
-class _TwoLoopUfunc(DUFunc):  # type: ignore[misc]
+class _TwoLoopUfunc(DUFunc):
     """A ufunc that compiles its float32 and float64 loops, and no others, when it is first needed.
 
     Numba's own would add a loop for each combination of types that comes along, and NumPy's choice among the loops, so

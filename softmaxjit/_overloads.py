@@ -69,7 +69,7 @@ def ready(x: Any, dtype: Any) -> Any:
 
 
 @compiled_as(ready)
-def _ready(x, dtype):  # type: ignore[no-untyped-def]
+def _ready(x, dtype):
     if x.dtype != dtype.dtype:
         return lambda x, dtype: np.ascontiguousarray(x).astype(dtype)
     if x.layout != "C":
@@ -78,7 +78,7 @@ def _ready(x, dtype):  # type: ignore[no-untyped-def]
 
 
 @helper
-def checked_axis(axis, ndim):  # type: ignore[no-untyped-def]
+def checked_axis(axis, ndim):
     """Return a non-negative axis."""
     if not -ndim <= axis < ndim:
         raise ValueError(AXIS_OUT_OF_RANGE)
@@ -86,7 +86,7 @@ def checked_axis(axis, ndim):  # type: ignore[no-untyped-def]
 
 
 @helper
-def checked_temperature(temperature):  # type: ignore[no-untyped-def]
+def checked_temperature(temperature):
     """Return the temperature as float64."""
     if not temperature >= 0:
         raise ValueError(BAD_TEMPERATURE)
@@ -94,7 +94,7 @@ def checked_temperature(temperature):  # type: ignore[no-untyped-def]
 
 
 @helper
-def product(shape, start, stop):  # type: ignore[no-untyped-def]
+def product(shape, start, stop):
     """Return the product of ``shape[start:stop]``."""
     size = 1
     for k in range(start, stop):
@@ -107,7 +107,7 @@ def product(shape, start, stop):  # type: ignore[no-untyped-def]
 
 def _overload_same_shape(function: Any, kernel: Any) -> None:
     @compiled_as(function)
-    def _factory(x, axis=-1, temperature=1.0, out=None):  # type: ignore[no-untyped-def]
+    def _factory(x, axis=-1, temperature=1.0, out=None):
         element = _checked_types(x, axis, out)
         if not isinstance(temperature, types.Number | types.Omitted | float):
             raise errors.NumbaTypeError(f"temperature has type {temperature}; accepted is one real number")
@@ -115,7 +115,7 @@ def _overload_same_shape(function: Any, kernel: Any) -> None:
         compute = kernel.compiled(dtype)
         rescale = rescale_rows.compiled(dtype)
 
-        def contiguous(x, axis=-1, temperature=1.0, out=None):  # type: ignore[no-untyped-def]
+        def contiguous(x, axis=-1, temperature=1.0, out=None):
             axis = checked_axis(axis, x.ndim)
             tau = checked_temperature(temperature)
             result = np.empty(x.shape, dtype) if out is None else out
@@ -133,7 +133,7 @@ def _overload_same_shape(function: Any, kernel: Any) -> None:
                 run_columns(values.reshape(-1), outer, n, inner, tau, result.reshape(-1), compute, rescale)
             return result
 
-        def strided_out(x, axis=-1, temperature=1.0, out=None):  # type: ignore[no-untyped-def]
+        def strided_out(x, axis=-1, temperature=1.0, out=None):
             if out.shape != x.shape:
                 raise ValueError(BAD_OUT_SHAPE)
             out[...] = function(x, axis, temperature)
@@ -143,7 +143,7 @@ def _overload_same_shape(function: Any, kernel: Any) -> None:
 
 
 @helper
-def run(x, n, temperature, out, compute, rescale):  # type: ignore[no-untyped-def]
+def run(x, n, temperature, out, compute, rescale):
     """Run a kernel on flat rows, at any temperature."""
     if SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE:
         compute(x, n, temperature, out)
@@ -153,7 +153,7 @@ def run(x, n, temperature, out, compute, rescale):  # type: ignore[no-untyped-de
 
 
 @helper
-def run_columns(x, outer, n, inner, temperature, out, compute, rescale):  # type: ignore[no-untyped-def]
+def run_columns(x, outer, n, inner, temperature, out, compute, rescale):
     """Run a kernel on elements that lie `inner` apart, a row at a time through a buffer."""
     buffer = np.empty(n, x.dtype)
     for block in range(outer):
@@ -174,14 +174,14 @@ _overload_same_shape(log_softmax, log_softmax_rows)
 
 
 @compiled_as(logsumexp)
-def _logsumexp(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
+def _logsumexp(x, axis=-1, out=None):
     element = _checked_types(x, axis, out)
     dtype = as_dtype(element)
     compute = logsumexp_rows.compiled(dtype)
 
     if x.ndim == 1 and _absent(out):
 
-        def of_vector(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
+        def of_vector(x, axis=-1, out=None):
             checked_axis(axis, 1)
             result = np.full(1, -np.inf, dtype)
             if x.size > 0:
@@ -190,7 +190,7 @@ def _logsumexp(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
 
         return of_vector
 
-    def contiguous(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
+    def contiguous(x, axis=-1, out=None):
         axis = checked_axis(axis, x.ndim)
         shape = x.shape[1:]
         for k in range(axis):
@@ -210,7 +210,7 @@ def _logsumexp(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
                 sum_columns(values, product(x.shape, 0, axis), n, inner, result.reshape(-1), compute)
         return result
 
-    def strided_out(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
+    def strided_out(x, axis=-1, out=None):
         result = logsumexp(x, axis)
         if result.shape != out.shape:
             raise ValueError(BAD_OUT_SHAPE)
@@ -221,7 +221,7 @@ def _logsumexp(x, axis=-1, out=None):  # type: ignore[no-untyped-def]
 
 
 @helper
-def sum_columns(x, outer, n, inner, out, compute):  # type: ignore[no-untyped-def]
+def sum_columns(x, outer, n, inner, out, compute):
     """Run a reducing kernel on elements that lie `inner` apart, a row at a time through a buffer."""
     buffer = np.empty(n, x.dtype)
     for block in range(outer):

@@ -23,9 +23,7 @@ class Plan(NamedTuple):
     rescale: bool  # the temperature first goes into the rows
 
 
-def plan(
-    operation: str, dtype: "np.dtype[Any]", rows: int, n: int, temperature: float, threads: int | None
-) -> Plan:
+def plan(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, temperature: float, threads: int | None) -> Plan:
     """Choose for `rows` rows of `n` elements; `threads` is what the user asked for."""
     parallel = threads != 1 and rows > 1 and rows * n >= PARALLEL_ELEMENTS
     rescale = not SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _args, _run
@@ -71,7 +70,7 @@ def softmax(
     """
     rows = _args.same_shape_rows(x, axis, out)
     _run.run_rows("softmax", rows, _args.checked_temperature(temperature), _args.checked_threads(threads))
-    return _args.restored(rows)  # type: ignore[no-any-return]
+    return _args.restored(rows)
 
 
 def log_softmax(
@@ -128,7 +127,7 @@ def log_softmax(
     """
     rows = _args.same_shape_rows(x, axis, out)
     _run.run_rows("log_softmax", rows, _args.checked_temperature(temperature), _args.checked_threads(threads))
-    return _args.restored(rows)  # type: ignore[no-any-return]
+    return _args.restored(rows)
 
 
 def logsumexp(
@@ -187,7 +186,3 @@ def logsumexp(
     _run.run_rows("logsumexp", rows, 1.0, _args.checked_threads(threads))
     result = _args.restored(rows)
     return result[()] if out is None and result.ndim == 0 else result
-
-
-
-

@@ -12,7 +12,7 @@ __all__ = ["sigmoid", "temperature_scale"]
 
 
 @elementwise
-def temperature_scale(x, temperature):  # type: ignore[no-untyped-def]
+def temperature_scale(x, temperature):
     """Return ``x / temperature``, correctly rounded.
 
     Parameters
@@ -37,7 +37,7 @@ def temperature_scale(x, temperature):  # type: ignore[no-untyped-def]
 
 
 @elementwise
-def sigmoid(x):  # type: ignore[no-untyped-def]
+def sigmoid(x):
     r"""Return the logistic function, the softmax of ``(x, 0)``.
 
     .. math:: \sigma(x) = \frac{1}{1 + e^{-x}}

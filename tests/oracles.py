@@ -4,13 +4,40 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-
 import softmaxjit
 
 DTYPES = (np.float32, np.float64)
 
 # Around every multiple of the lanes (8 in float64, 16 in float32) and of the four vectors that a loop takes at once.
-LENGTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 66, 79, 80, 127, 128, 129, 130, 255, 1000, 1001, 5000)
+LENGTHS = (
+    1,
+    2,
+    3,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    47,
+    63,
+    64,
+    65,
+    66,
+    79,
+    80,
+    127,
+    128,
+    129,
+    130,
+    255,
+    1000,
+    1001,
+    5000,
+)
 
 TEMPERATURES = (1.0, 0.37, 2.9)
 

@@ -16,7 +16,7 @@ _FAR = 4096.0  # |m| / temperature from which x - m is exact for every x that ma
 
 
 @helper
-def split_temperature(temperature):  # type: ignore[no-untyped-def]
+def split_temperature(temperature):
     """Return ``(t, k)`` with temperature = t * 2**k, 1 <= t < 4 and k even."""
     if not temperature > 0.0:
         return 1.0, -_FARTHEST_EXPONENT
@@ -29,7 +29,7 @@ def split_temperature(temperature):  # type: ignore[no-untyped-def]
 
 
 @helper
-def rescaled(value, largest, temperature, anchor, scale):  # type: ignore[no-untyped-def]
+def rescaled(value, largest, temperature, anchor, scale):
     """Return one element, with the limits of temperature 0 and infinity taken."""
     if temperature == 0.0:
         distance = value - largest
@@ -40,7 +40,7 @@ def rescaled(value, largest, temperature, anchor, scale):  # type: ignore[no-unt
 
 
 @kernel(lambda x, out: (x, types.intp, types.float64, out))
-def rescale_rows(x, n, temperature, out):  # type: ignore[no-untyped-def]
+def rescale_rows(x, n, temperature, out):
     """Write rows whose softmax at ``split_temperature(temperature)[0]`` is that of `x` at `temperature`.
 
     Scaling by a power of two is exact; rows whose maximum m is many temperatures away from 0 become x - m first, which

@@ -41,7 +41,6 @@ from .._simd.log import log1p_pair
 from .._simd.memory import element_like, keep_part, lanes, load, load_part, splat, store, store_part
 
 
-
 class Limits(NamedTuple):
     """Bounds of one dtype, as Python floats that compiled code sees as constants."""
 
@@ -68,7 +67,7 @@ def limits_of(array: Any) -> Limits:
 
 
 @compiled_as(limits_of, inline=True)
-def _limits_of(array):  # type: ignore[no-untyped-def]
+def _limits_of(array):
     limits = _LIMITS[array.dtype]
     return lambda array: limits
 
@@ -89,7 +88,7 @@ class Shift(NamedTuple):
 
 
 @helper
-def row_extremes(x, start, n):  # type: ignore[no-untyped-def]
+def row_extremes(x, start, n):
     """Return the largest and the smallest element of ``x[start : start + n]``; NaN are passed over."""
     width = lanes(x)
     end = start + n
@@ -112,7 +111,7 @@ def row_extremes(x, start, n):  # type: ignore[no-untyped-def]
 
 
 @helper
-def row_shift(x, n, largest, smallest, temperature):  # type: ignore[no-untyped-def]
+def row_shift(x, n, largest, smallest, temperature):
     """Return the shift of a row of n elements with the given extremes."""
     limits = limits_of(x)
     inverse = 1.0 / temperature
@@ -132,7 +131,7 @@ def row_shift(x, n, largest, smallest, temperature):  # type: ignore[no-untyped-
 
 
 @helper
-def sum_row(x, start, n, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+def sum_row(x, start, n, steps, shift, reached, out):
     """Return the sum of a row's scaled exponentials as a float64 pair, and how often its maximum was left out.
 
     With an array for `out` the sum is over every element and the exponentials are stored there; with None the sum is
@@ -180,7 +179,7 @@ def sum_row(x, start, n, steps, shift, reached, out):  # type: ignore[no-untyped
 
 
 @helper
-def scaled(v, steps, shift, reached):  # type: ignore[no-untyped-def]
+def scaled(v, steps, shift, reached):
     """Return `exp_scaled` of a vector of the row."""
     if not reached:
         v = larger(shift.lowest, v - shift.anchor)  # in this order a NaN stays
@@ -193,17 +192,17 @@ def term(x: Any, i: Any, v: Any, steps: Any, shift: Any, reached: Any, out: Any)
 
 
 @compiled_as(term, inline=True)
-def _term(x, i, v, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+def _term(x, i, v, steps, shift, reached, out):
     if isinstance(out, types.Array):
 
-        def stored(x, i, v, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+        def stored(x, i, v, steps, shift, reached, out):
             e, _, _ = scaled(v, steps, shift, reached)
             store(out, i, e)
             return e, 0, 0
 
         return stored
 
-    def without_maximum(x, i, v, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+    def without_maximum(x, i, v, steps, shift, reached, out):
         e, u, scale = scaled(v, steps, shift, reached)
         error = fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
         maximum = v == shift.largest
@@ -218,17 +217,17 @@ def last_term(x: Any, i: Any, count: Any, steps: Any, shift: Any, reached: Any, 
 
 
 @compiled_as(last_term, inline=True)
-def _last_term(x, i, count, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+def _last_term(x, i, count, steps, shift, reached, out):
     if isinstance(out, types.Array):
 
-        def stored(x, i, count, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+        def stored(x, i, count, steps, shift, reached, out):
             e, _, _ = scaled(load_part(x, i, count, shift.largest), steps, shift, reached)
             store_part(out, i, count, e)
             return keep_part(e, count), 0, 0
 
         return stored
 
-    def without_maximum(x, i, count, steps, shift, reached, out):  # type: ignore[no-untyped-def]
+    def without_maximum(x, i, count, steps, shift, reached, out):
         # The lanes beyond the row hold its maximum: left out of the sum, they must not count as left out.
         e, error, ties = term(x, i, load_part(x, i, count, shift.largest), steps, shift, reached, out)
         return e, error, ties - (lanes(x) - count)
@@ -240,7 +239,7 @@ def _last_term(x, i, count, steps, shift, reached, out):  # type: ignore[no-unty
 
 
 @helper
-def inverse_of(out, pair):  # type: ignore[no-untyped-def]
+def inverse_of(out, pair):
     """Return 2**HEADROOM over a float64 pair, as a pair of the dtype of `out`, so that scaling costs no accuracy."""
     total, error = pair
     headroom = limits_of(out).headroom
@@ -252,7 +251,7 @@ def inverse_of(out, pair):  # type: ignore[no-untyped-def]
 
 
 @helper
-def scale_row(out, start, n, high, low, plain):  # type: ignore[no-untyped-def]
+def scale_row(out, start, n, high, low, plain):
     """Multiply a row by 2**-HEADROOM (high + low); `plain` is a constant of the compiled code."""
     limits = limits_of(out)
     unscale = element_like(out, 1.0 / limits.headroom)
@@ -270,7 +269,7 @@ def scale_row(out, start, n, high, low, plain):  # type: ignore[no-untyped-def]
 
 
 @helper
-def scaled_element(e, high, low, smallest, unscale, plain):  # type: ignore[no-untyped-def]
+def scaled_element(e, high, low, smallest, unscale, plain):
     """Return e * (high + low), flushed to 0 below the smallest normal number without ever computing one."""
     p = fma(e, high, e * low)
     if plain:
@@ -279,7 +278,7 @@ def scaled_element(e, high, low, smallest, unscale, plain):  # type: ignore[no-u
 
 
 @helper
-def softmax_row(x, start, n, temperature, out):  # type: ignore[no-untyped-def]
+def softmax_row(x, start, n, temperature, out):
     """Softmax of ``x[start : start + n]`` into the same place of `out`."""
     steps = exp_steps(x, temperature)
     largest, smallest = row_extremes(x, start, n)
@@ -296,7 +295,7 @@ def softmax_row(x, start, n, temperature, out):  # type: ignore[no-untyped-def]
 
 
 @kernel(lambda x, out: (x, types.intp, types.float64, out))
-def softmax_rows(x, n, temperature, out):  # type: ignore[no-untyped-def]
+def softmax_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     for row in prange(x.size // n):
         softmax_row(x, row * n, n, temperature, out)
@@ -306,7 +305,7 @@ def softmax_rows(x, n, temperature, out):  # type: ignore[no-untyped-def]
 
 
 @helper
-def log_of_sum(x, start, n, temperature):  # type: ignore[no-untyped-def]
+def log_of_sum(x, start, n, temperature):
     """Return a row's maximum m and log(sum(exp((x - m) / temperature))) as a float64 pair."""
     limits = limits_of(x)
     steps = exp_steps(x, temperature)
@@ -329,7 +328,7 @@ def log_of_sum(x, start, n, temperature):  # type: ignore[no-untyped-def]
 
 
 @helper
-def has_nan(x, start, n):  # type: ignore[no-untyped-def]
+def has_nan(x, start, n):
     """Whether ``x[start : start + n]`` holds a NaN."""
     for i in range(start, start + n):
         if x[i] != x[i]:
@@ -338,7 +337,7 @@ def has_nan(x, start, n):  # type: ignore[no-untyped-def]
 
 
 @kernel(lambda x, out: (x, types.intp, out))
-def logsumexp_rows(x, n, out):  # type: ignore[no-untyped-def]
+def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
     for row in prange(x.size // n):
         largest, (log, log_error) = log_of_sum(x, row * n, n, 1.0)
@@ -355,15 +354,15 @@ def log_softmax_element(v: Any, largest: Any, inverse: Any, inverse_error: Any, 
 
 
 @compiled_as(log_softmax_element, inline=True)
-def _log_softmax_element(v, largest, inverse, inverse_error, log, log_error):  # type: ignore[no-untyped-def]
+def _log_softmax_element(v, largest, inverse, inverse_error, log, log_error):
     if v.element == types.float32:
 
-        def of_float32(v, largest, inverse, inverse_error, log, log_error):  # type: ignore[no-untyped-def]
+        def of_float32(v, largest, inverse, inverse_error, log, log_error):
             return narrow(fma(widen(v) - largest, inverse, -log))
 
         return of_float32
 
-    def of_float64(v, largest, inverse, inverse_error, log, log_error):  # type: ignore[no-untyped-def]
+    def of_float64(v, largest, inverse, inverse_error, log, log_error):
         distance, lost = add_exactly(v, -largest)
         y, y_error = multiply_exactly(distance, inverse)
         y_error = y_error + (distance * inverse_error + lost * inverse)
@@ -375,7 +374,7 @@ def _log_softmax_element(v, largest, inverse, inverse_error, log, log_error):  #
 
 
 @helper
-def log_softmax_row(x, start, n, temperature, out):  # type: ignore[no-untyped-def]
+def log_softmax_row(x, start, n, temperature, out):
     """Log-softmax of ``x[start : start + n]`` into the same place of `out`."""
     largest, (log, log_error) = log_of_sum(x, start, n, temperature)
     if not abs(largest) < np.inf:
@@ -394,7 +393,7 @@ def log_softmax_row(x, start, n, temperature, out):  # type: ignore[no-untyped-d
 
 
 @kernel(lambda x, out: (x, types.intp, types.float64, out))
-def log_softmax_rows(x, n, temperature, out):  # type: ignore[no-untyped-def]
+def log_softmax_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     for row in prange(x.size // n):
         log_softmax_row(x, row * n, n, temperature, out)

@@ -29,7 +29,7 @@ def _fma(context: Any, builder: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 @intrinsic
-def fma(typingctx, x, y, z):  # type: ignore[no-untyped-def]
+def fma(typingctx, x, y, z):
     """``x * y + z`` rounded once (twice on x86 without FMA)."""
     result = widest(x, y, z)
 
@@ -40,7 +40,7 @@ def fma(typingctx, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def like(typingctx, x, value):  # type: ignore[no-untyped-def]
+def like(typingctx, x, value):
     """Return the number `value` in the type of `x`, in every lane of a vector."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -50,7 +50,7 @@ def like(typingctx, x, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def horner(typingctx, x, coefficients):  # type: ignore[no-untyped-def]
+def horner(typingctx, x, coefficients):
     """Return the polynomial in `x` with the given tuple of coefficients, the constant term first."""
     count = len(coefficients)
 
@@ -69,7 +69,7 @@ def horner(typingctx, x, coefficients):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def larger(typingctx, x, y):  # type: ignore[no-untyped-def]
+def larger(typingctx, x, y):
     """``x`` where ``x > y``, else ``y``: one instruction; a NaN in either gives `y`."""
     result = widest(x, y)
 
@@ -80,7 +80,7 @@ def larger(typingctx, x, y):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def smaller(typingctx, x, y):  # type: ignore[no-untyped-def]
+def smaller(typingctx, x, y):
     """``x`` where ``x < y``, else ``y``: one instruction; a NaN in either gives `y`."""
     result = widest(x, y)
 
@@ -95,7 +95,7 @@ def _wider(x: types.Type, y: types.Type) -> types.Type:
 
 
 @intrinsic
-def select(typingctx, condition, x, y):  # type: ignore[no-untyped-def]
+def select(typingctx, condition, x, y):
     """``x`` where `condition` holds, else ``y``, in the type of the vector or the wider float."""
     result = _wider(x, y)
 
@@ -106,7 +106,7 @@ def select(typingctx, condition, x, y):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def count_true(typingctx, mask):  # type: ignore[no-untyped-def]
+def count_true(typingctx, mask):
     """Return the number of true lanes."""
     if not isinstance(mask, Mask):
         return None
@@ -120,7 +120,7 @@ def count_true(typingctx, mask):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def power_of_two(typingctx, shifted):  # type: ignore[no-untyped-def]
+def power_of_two(typingctx, shifted):
     """2**k where the low bits of `shifted` hold k plus the exponent bias, as adding a magic number leaves them."""
     mantissa_bits = 23 if element_of(shifted).bitwidth == 32 else 52
 
@@ -133,7 +133,7 @@ def power_of_two(typingctx, shifted):  # type: ignore[no-untyped-def]
 
 
 @helper
-def add_exactly(x, y):  # type: ignore[no-untyped-def]
+def add_exactly(x, y):
     """Return ``(s, error)`` with s = x + y rounded and s + error = x + y exactly (Knuth's TwoSum)."""
     s = x + y
     rest = s - x
@@ -141,7 +141,7 @@ def add_exactly(x, y):  # type: ignore[no-untyped-def]
 
 
 @helper
-def multiply_exactly(x, y):  # type: ignore[no-untyped-def]
+def multiply_exactly(x, y):
     """Return ``(p, error)`` with p = x * y rounded and p + error = x * y exactly, barring underflow."""
     p = x * y
     return p, fma(x, y, -p)

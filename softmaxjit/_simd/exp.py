@@ -102,11 +102,11 @@ def exp(x: Any) -> Any:
 
 
 @compiled_as(exp, inline=True)
-def _exp(x):  # type: ignore[no-untyped-def]
+def _exp(x):
     c = _FORMATS[element_of(x)]
     coefficients = _REMAINDER[element_of(x)]
 
-    def implementation(x):  # type: ignore[no-untyped-def]
+    def implementation(x):
         x = smaller(c.highest, larger(c.lowest, x))  # in this order a NaN stays
         shifted = fma(x, c.log2_e, c.magic)
         n = shifted - c.magic
@@ -168,7 +168,7 @@ class Steps64(NamedTuple):
 
 
 @helper
-def _keep_leading_bits(value, dropped):  # type: ignore[no-untyped-def]
+def _keep_leading_bits(value, dropped):
     """Round `value` to `dropped` fewer bits: Veltkamp's splitting."""
     big = value * (2.0**dropped + 1.0)
     return big - (big - value)
@@ -180,11 +180,11 @@ def exp_steps(array: Any, divisor: Any) -> Any:
 
 
 @compiled_as(exp_steps, inline=True)
-def _exp_steps(array, divisor):  # type: ignore[no-untyped-def]
+def _exp_steps(array, divisor):
     if array.dtype == types.float32:
         linear, quadratic, cubic = _CUBIC
 
-        def of_float32(array, divisor):  # type: ignore[no-untyped-def]
+        def of_float32(array, divisor):
             step = divisor * (LN2 / 8)
             high = _keep_leading_bits(step, 53 - 24 + _N_BITS)
             inverse = 1.0 / divisor
@@ -199,7 +199,7 @@ def _exp_steps(array, divisor):  # type: ignore[no-untyped-def]
 
         return of_float32
 
-    def of_float64(array, divisor):  # type: ignore[no-untyped-def]
+    def of_float64(array, divisor):
         step, error = multiply_exactly(divisor, LN2)
         error += divisor * LN2_ERROR
         high = _keep_leading_bits(step, _N_BITS)
@@ -215,7 +215,7 @@ def exp_magic(array: Any, octaves: Any) -> Any:
 
 
 @compiled_as(exp_magic, inline=True)
-def _exp_magic(array, octaves):  # type: ignore[no-untyped-def]
+def _exp_magic(array, octaves):
     if array.dtype == types.float32:
         of_zero = 1.5 * 2.0**23 + 8 * HEADROOM[types.float32]
         return lambda array, octaves: np.float32(of_zero - 8.0 * octaves)
@@ -232,10 +232,10 @@ def exp_scaled(x: Any, steps: Any, magic: Any) -> Any:
 
 
 @compiled_as(exp_scaled, inline=True)
-def _exp_scaled(x, steps, magic):  # type: ignore[no-untyped-def]
+def _exp_scaled(x, steps, magic):
     if element_of(x) == types.float32:
 
-        def of_float32(x, steps, magic):  # type: ignore[no-untyped-def]
+        def of_float32(x, steps, magic):
             shifted = fma(x, steps.per_unit, magic)
             n = shifted - magic
             r = fma(n, steps.negative_low, fma(n, steps.negative_high, x))
@@ -247,7 +247,7 @@ def _exp_scaled(x, steps, magic):  # type: ignore[no-untyped-def]
 
     coefficients = _REMAINDER[types.float64]
 
-    def of_float64(x, steps, magic):  # type: ignore[no-untyped-def]
+    def of_float64(x, steps, magic):
         shifted = fma(x, steps.per_unit, magic)
         n = shifted - magic
         leading = fma(n, steps.negative_high, x) * steps.inverse
@@ -261,7 +261,7 @@ def _exp_scaled(x, steps, magic):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _power_of_two_eighths(typingctx, shifted):  # type: ignore[no-untyped-def]
+def _power_of_two_eighths(typingctx, shifted):
     """Return FACTOR * 2**(k / 8), k from the low bits of a 16-lane float32 vector: a table entry plus an exponent."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -326,7 +326,7 @@ _PAIR_REMAINDER = (
 
 
 @helper
-def exp_pair(x, error, octaves):  # type: ignore[no-untyped-def]
+def exp_pair(x, error, octaves):
     """Return exp(x + error) * 2**-octaves as a float64 pair, where `octaves` is the integer nearest x / ln2."""
     high = _leading_ln2() * octaves
     r, rest = add_exactly(x, -high)
@@ -343,5 +343,5 @@ _LEADING_LN2 = _leading_bits(LN2, 53 - _N_BITS)
 
 
 @helper
-def _leading_ln2():  # type: ignore[no-untyped-def]
+def _leading_ln2():
     return _LEADING_LN2

@@ -34,7 +34,7 @@ def _folded(builder: Any, value: Any, combine: Any) -> Any:
 
 
 @intrinsic
-def first_lane(typingctx, value):  # type: ignore[no-untyped-def]
+def first_lane(typingctx, value):
     """Return lane 0."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -44,7 +44,7 @@ def first_lane(typingctx, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def largest_lane(typingctx, value):  # type: ignore[no-untyped-def]
+def largest_lane(typingctx, value):
     """Return the largest lane of a vector without NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -54,7 +54,7 @@ def largest_lane(typingctx, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def smallest_lane(typingctx, value):  # type: ignore[no-untyped-def]
+def smallest_lane(typingctx, value):
     """Return the smallest lane of a vector without NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -64,7 +64,7 @@ def smallest_lane(typingctx, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def widen(typingctx, value):  # type: ignore[no-untyped-def]
+def widen(typingctx, value):
     """Return float32 lanes as float64 lanes."""
     wide = Vector(types.float64, value.lanes)
 
@@ -75,7 +75,7 @@ def widen(typingctx, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def narrow(typingctx, value):  # type: ignore[no-untyped-def]
+def narrow(typingctx, value):
     """Return float64 lanes rounded to float32 lanes."""
     slim = Vector(types.float32, value.lanes)
 
@@ -86,7 +86,7 @@ def narrow(typingctx, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _sum_tree(typingctx, value):  # type: ignore[no-untyped-def]
+def _sum_tree(typingctx, value):
     """Return the sum of the lanes: halves first, then halves of those."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -96,7 +96,7 @@ def _sum_tree(typingctx, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic(prefer_literal=True)
-def _exchange(typingctx, value, distance):  # type: ignore[no-untyped-def]
+def _exchange(typingctx, value, distance):
     """Return the vector with lane i moved to lane i XOR distance."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -106,7 +106,7 @@ def _exchange(typingctx, value, distance):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _fold_exactly(value, error, partner, partner_error):  # type: ignore[no-untyped-def]
+def _fold_exactly(value, error, partner, partner_error):
     s, lost = add_exactly(value, partner)
     return s, (error + partner_error) + lost
 
@@ -117,15 +117,15 @@ def sum_lanes(value: Any, error: Any) -> Any:
 
 
 @compiled_as(sum_lanes, inline=True)
-def _sum_lanes(value, error):  # type: ignore[no-untyped-def]
+def _sum_lanes(value, error):
     if value.element == types.float32:
 
-        def of_float32(value, error):  # type: ignore[no-untyped-def]
+        def of_float32(value, error):
             return _sum_tree(widen(value) + widen(error)), 0.0
 
         return of_float32
 
-    def of_float64(value, error):  # type: ignore[no-untyped-def]
+    def of_float64(value, error):
         # The same tree, each addition carrying its rounding error along.
         value, error = _fold_exactly(value, error, _exchange(value, 4), _exchange(error, 4))
         value, error = _fold_exactly(value, error, _exchange(value, 2), _exchange(error, 2))

@@ -6,8 +6,6 @@ from .._jit import helper
 from .arithmetic import add_exactly, horner, multiply_exactly
 from .exp import LN2, LN2_ERROR
 
-
-
 # (2 atanh(z) - 2 z) / z**3 as a polynomial in z**2, for |z| <= (sqrt2 - 1) / (sqrt2 + 1); relative error 2**-66.7.
 _ATANH = (
     0.66666666666666661,
@@ -23,7 +21,7 @@ _SQRT2 = 1.4142135623730951
 
 
 @helper
-def log1p_pair(x, error):  # type: ignore[no-untyped-def]
+def log1p_pair(x, error):
     """Return log(1 + x + error) for x >= 0 as a float64 pair, high part first, to about 2**-58.
 
     ``log(2**k (1 + f)) = k ln2 + 2 atanh(f / (2 + f))`` with 1 + f between 1/sqrt2 and sqrt2; the leading term

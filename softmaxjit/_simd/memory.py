@@ -34,7 +34,7 @@ def _first_lanes(builder: Any, count: Any, lanes: int) -> Any:
 
 
 @intrinsic
-def lanes(typingctx, array):  # type: ignore[no-untyped-def]
+def lanes(typingctx, array):
     """Number of lanes in a vector of the array's elements, a constant of the compiled code."""
     count = vector_of(array.dtype).lanes
 
@@ -45,7 +45,7 @@ def lanes(typingctx, array):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def splat(typingctx, array, value):  # type: ignore[no-untyped-def]
+def splat(typingctx, array, value):
     """Return the vector of the array's element type with `value` in every lane."""
     vector = vector_of(array.dtype)
 
@@ -56,7 +56,7 @@ def splat(typingctx, array, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def element_like(typingctx, array, value):  # type: ignore[no-untyped-def]
+def element_like(typingctx, array, value):
     """Return the number `value` rounded to the array's element type."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -66,7 +66,7 @@ def element_like(typingctx, array, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def load(typingctx, array, index):  # type: ignore[no-untyped-def]
+def load(typingctx, array, index):
     """Return the vector ``array[index : index + lanes]``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -77,7 +77,7 @@ def load(typingctx, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def load_part(typingctx, array, index, count, fill):  # type: ignore[no-untyped-def]
+def load_part(typingctx, array, index, count, fill):
     """Return the first `count` lanes from ``array[index:]``, `fill` in the others; reads nothing beyond."""
     vector = vector_of(array.dtype)
 
@@ -92,7 +92,7 @@ def load_part(typingctx, array, index, count, fill):  # type: ignore[no-untyped-
 
 
 @intrinsic
-def store(typingctx, array, index, value):  # type: ignore[no-untyped-def]
+def store(typingctx, array, index, value):
     """``array[index : index + lanes] = value``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -104,7 +104,7 @@ def store(typingctx, array, index, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store_part(typingctx, array, index, count, value):  # type: ignore[no-untyped-def]
+def store_part(typingctx, array, index, count, value):
     """Store the first `count` lanes at ``array[index:]``; writes nothing beyond."""
     vector = vector_of(array.dtype)
 
@@ -120,7 +120,7 @@ def store_part(typingctx, array, index, count, value):  # type: ignore[no-untype
 
 
 @intrinsic
-def stream(typingctx, array, index, value):  # type: ignore[no-untyped-def]
+def stream(typingctx, array, index, value):
     """Store past the caches; the address must be a multiple of the vector's 64 bytes (see `stream_offset`)."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -133,7 +133,7 @@ def stream(typingctx, array, index, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def stream_offset(typingctx, array, index):  # type: ignore[no-untyped-def]
+def stream_offset(typingctx, array, index):
     """Return how many elements after `index` the next multiple of 64 bytes lies; -1 where no element starts at one."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -142,14 +142,16 @@ def stream_offset(typingctx, array, index):  # type: ignore[no-untyped-def]
         integer = builder.ptrtoint(address, ir.IntType(64))
         missing = builder.and_(builder.neg(integer), ir.Constant(integer.type, 63))
         elements = builder.udiv(missing, ir.Constant(integer.type, size))
-        aligned = builder.icmp_unsigned("==", builder.and_(integer, ir.Constant(integer.type, size - 1)), integer.type(0))
+        aligned = builder.icmp_unsigned(
+            "==", builder.and_(integer, ir.Constant(integer.type, size - 1)), integer.type(0)
+        )
         return builder.select(aligned, elements, ir.Constant(integer.type, -1))
 
     return types.int64(array, types.intp), generate
 
 
 @intrinsic
-def keep_part(typingctx, value, count):  # type: ignore[no-untyped-def]
+def keep_part(typingctx, value, count):
     """Return the first `count` lanes of a vector, 0 in the others."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:

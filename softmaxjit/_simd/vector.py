@@ -20,7 +20,7 @@ VECTOR_BYTES = 64
 INT32 = ir.IntType(32)
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Type of a vector of `lanes` floats of type `element`."""
 
     def __init__(self, element: types.Float, lanes: int) -> None:
@@ -33,7 +33,7 @@ class Vector(types.Type):  # type: ignore[misc]
         return Conversion.safe if isinstance(other, types.Number) else None
 
 
-class Mask(types.Type):  # type: ignore[misc]
+class Mask(types.Type):
     """Type of a vector of `lanes` truth values."""
 
     def __init__(self, lanes: int) -> None:
@@ -42,14 +42,14 @@ class Mask(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
         element = manager.lookup(vector.element).get_value_type()
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
 @register_model(Mask)
-class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]
+class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, mask: Mask) -> None:
         super().__init__(manager, mask, ir.VectorType(ir.IntType(1), mask.lanes))
 
@@ -112,7 +112,7 @@ def _number_to_vector(context: Any, builder: Any, fromty: Any, toty: Any, value:
 
 def _define_operator(function: Callable[..., Any], result: Callable[[Vector], types.Type], emit: Any) -> None:
     @infer_global(function)
-    class _Operator(AbstractTemplate):  # type: ignore[misc]
+    class _Operator(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             vector = next((operand for operand in args if isinstance(operand, Vector)), None)
             if vector is None or len(args) != 2:
@@ -125,7 +125,7 @@ def _define_operator(function: Callable[..., Any], result: Callable[[Vector], ty
 
 
 @infer_global(operator.neg)
-class _Negation(AbstractTemplate):  # type: ignore[misc]
+class _Negation(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         return signature(*args, *args) if isinstance(args[0], Vector) else None
 
