@@ -14,13 +14,15 @@ from numba.np.numpy_support import as_dtype
 
 from ._args import ACCEPTED
 from ._jit import compiled_as, helper
+from ._kernels.log_softmax import log_softmax_rows
+from ._kernels.logsumexp import logsumexp_rows
 from ._kernels.rescale import (
     LARGEST_TEMPERATURE,
     SMALLEST_TEMPERATURE,
     rescale_rows,
     split_temperature,
 )
-from ._kernels.rows import log_softmax_rows, logsumexp_rows, softmax_rows
+from ._kernels.softmax import softmax_rows
 from .activations import log_softmax, logsumexp, softmax
 
 AXIS_OUT_OF_RANGE = "axis is out of range for the dimensions of x"

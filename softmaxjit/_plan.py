@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._kernels.log_softmax import log_softmax_rows
+from ._kernels.logsumexp import logsumexp_rows
 from ._kernels.rescale import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from ._kernels.rows import log_softmax_rows, logsumexp_rows, softmax_rows
+from ._kernels.softmax import softmax_rows
 
 KERNELS = {"softmax": softmax_rows, "log_softmax": log_softmax_rows, "logsumexp": logsumexp_rows}
 

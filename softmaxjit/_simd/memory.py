@@ -1,4 +1,4 @@
-"""Loads and stores of whole and partial vectors at an element index of a flat, contiguous array."""
+"""Loads and stores of whole and partial vectors at an element index of a flat, contiguous array (see `data_of`)."""
 
 from typing import Any
 
@@ -16,14 +16,38 @@ def call_llvm(builder: Any, name: str, result: ir.Type, args: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = arrayobj.make_array(array_type)(context, builder, array).data
-    vector_type = context.get_value_type(vector_of(array_type.dtype))
+@intrinsic
+def data_of(typingctx, array):
+    """Return the address of a flat array's elements, for the functions below; the caller keeps the array alive.
+
+    An array handed from helper to helper has its references counted at each step, by calls around which every vector
+    register is saved: softmax rows of 64 float32 took 57 instead of 34 ns, of 1000 298 instead of 262 ns (interleaved
+    runs on one Zen 4 core).
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return arrayobj.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+def _address(context: Any, builder: Any, data_type: Any, data: Any, index: Any) -> Any:
+    vector_type = context.get_value_type(vector_of(data_type.dtype))
     return builder.bitcast(builder.gep(data, [index]), vector_type.as_pointer())
 
 
-def _element_bytes(array_type: Any) -> int:
-    return int(array_type.dtype.bitwidth) // 8
+def _element_bytes(data_type: Any) -> int:
+    return int(data_type.dtype.bitwidth) // 8
+
+
+@intrinsic
+def load_element(typingctx, data, index):
+    """Return the single element at an index."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return data.dtype(data, types.intp), generate
 
 
 def _first_lanes(builder: Any, count: Any, lanes: int) -> Any:
@@ -35,7 +59,7 @@ def _first_lanes(builder: Any, count: Any, lanes: int) -> Any:
 
 @intrinsic
 def lanes(typingctx, array):
-    """Number of lanes in a vector of the array's elements, a constant of the compiled code."""
+    """Return the number of lanes in a vector of such elements, a constant of the compiled code."""
     count = vector_of(array.dtype).lanes
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:

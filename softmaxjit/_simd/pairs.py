@@ -1,10 +1,42 @@
-"""The logarithm of 1 + x for a sum known to twice float64's precision."""
+"""exp and log1p of unevaluated pairs ``high + low`` of float64, to about twice the precision: one number a row."""
 
 import math
 
 from .._jit import helper
 from .arithmetic import add_exactly, horner, multiply_exactly
-from .exp import LN2, LN2_ERROR
+from .exp import LN2, LN2_ERROR, leading_bits
+from .exp_scaled import N_BITS
+
+_LEADING_LN2 = leading_bits(LN2, 53 - N_BITS)  # few enough bits that its product with a number of octaves is exact
+
+# (exp(r) - 1 - r - r**2 / 2) / r**3 for |r| <= 0.35; relative error of exp 2**-63.3.
+_PAIR_REMAINDER = (
+    0.16666666666666691,
+    0.041666666666666860,
+    0.0083333333333112737,
+    0.0013888888888746180,
+    0.00019841269910239706,
+    0.000024801587650170360,
+    2.7557221441943938e-6,
+    2.7556964884327665e-7,
+    2.5116566480276520e-8,
+    2.1017096348306071e-9,
+)
+
+
+@helper
+def exp_pair(x, error, octaves):
+    """Return exp(x + error) * 2**-octaves as a float64 pair, where `octaves` is the integer nearest x / ln2."""
+    high = _LEADING_LN2 * octaves
+    r, rest = add_exactly(x, -high)
+    rest += error - octaves * (LN2 - _LEADING_LN2) - octaves * LN2_ERROR
+    r, rest = add_exactly(r, rest)
+    square, square_error = multiply_exactly(r, r)
+    tail = r * square * horner(r, _PAIR_REMAINDER) + (0.5 * square_error + rest * (1.0 + r))
+    value, lost = add_exactly(r, 0.5 * square)
+    one, lost_one = add_exactly(1.0, value)
+    return add_exactly(one, lost_one + (lost + tail))
+
 
 # (2 atanh(z) - 2 z) / z**3 as a polynomial in z**2, for |z| <= (sqrt2 - 1) / (sqrt2 + 1); relative error 2**-66.7.
 _ATANH = (
@@ -45,5 +77,5 @@ def log1p_pair(x, error):
     tail = 2.0 * z_error + z * square * horner(square, _ATANH)
     high, low = add_exactly(k * LN2, 2.0 * z)
     # k * LN2 is itself rounded; its error joins the low part.
-    whole, whole_error = multiply_exactly(float(k), LN2)
+    _, whole_error = multiply_exactly(float(k), LN2)
     return add_exactly(high, low + (tail + (whole_error + k * LN2_ERROR)))

@@ -1,0 +1,104 @@
+"""The shift of a row: what is taken from every element so that no exponential overflows."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import larger, smaller
+from .._simd.exp import LOG2_E
+from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
+from .._simd.lanes import largest_lane, smallest_lane
+from .._simd.memory import element_like, lanes, load, load_part, splat
+
+
+class Limits(NamedTuple):
+    """Bounds of one dtype, as Python floats that compiled code sees as constants."""
+
+    largest_shift: float  # |m| / tau up to which the shift hides in the exponent
+    reach: float  # (m - x) / tau up to which exp_scaled is a normal number
+    plain_reach: float  # likewise, such that every product of the scaling pass is normal
+    headroom: float  # 2**HEADROOM
+    factor: float  # of every exp_scaled
+    smallest: float  # 2**HEADROOM times the smallest normal number
+
+
+_LIMITS = {
+    element: Limits(LARGEST_SHIFT[element], REACH[element], plain, 2.0 ** HEADROOM[element], factor, smallest)
+    for element, plain, factor, smallest in (
+        (types.float32, 69.0, FACTOR, 2.0 ** (HEADROOM[types.float32] - 126)),
+        (types.float64, 670.0, 1.0, 2.0 ** (HEADROOM[types.float64] - 1022)),
+    )
+}
+
+
+def limits_of(array: Any) -> Limits:
+    """Return the bounds for the array's dtype."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(limits_of, inline=True)
+def _limits_of(array):
+    limits = _LIMITS[array.dtype]
+    return lambda array: limits
+
+
+class Shift(NamedTuple):
+    """How a row's elements become exponentials."""
+
+    largest: Any  # m
+    anchor: Any  # subtracted from x first: 0 or m
+    lowest: Any  # x - anchor is raised to this, so that its exponential is a normal number
+    magic: Any  # hides the shift by `octaves` in the exponent
+    octaves: float  # N
+    reached: bool  # no element needs the anchor or the raising
+    plain: bool  # nor care about underflow in the scaling pass
+
+
+@helper
+def row_extremes(x, start, n):
+    """Return the largest and the smallest element of ``x[start : start + n]``; NaN are passed over."""
+    width = lanes(x)
+    end = start + n
+    high = high2 = splat(x, -np.inf)
+    low = low2 = splat(x, np.inf)
+    i = start
+    while i + 2 * width <= end:
+        v, w = load(x, i), load(x, i + width)
+        high, high2 = larger(v, high), larger(w, high2)
+        low, low2 = smaller(v, low), smaller(w, low2)
+        i += 2 * width
+    if i + width <= end:
+        v = load(x, i)
+        high, low = larger(v, high), smaller(v, low)
+        i += width
+    if i < end:
+        high = larger(load_part(x, i, end - i, -np.inf), high)
+        low = smaller(load_part(x, i, end - i, np.inf), low)
+    return largest_lane(larger(high, high2)), smallest_lane(smaller(low, low2))
+
+
+@helper
+def row_shift(x, n, largest, smallest, temperature):
+    """Return the shift of a row of n elements with the given extremes."""
+    limits = limits_of(x)
+    inverse = 1.0 / temperature
+    scaled = largest * inverse
+    reach = (np.float64(largest) - np.float64(smallest)) * inverse
+    near = abs(scaled) <= limits.largest_shift
+    # math.log(n) leaves room for a sum n times its largest term.
+    reached = near and reach <= limits.reach
+    plain = reached and reach + math.log(n) <= limits.plain_reach
+    anchor = largest * 0 if near else largest
+    octaves = np.rint((scaled if near else 0.0) * LOG2_E)
+    lowest = (largest - anchor) - element_like(x, limits.reach * temperature)
+    return Shift(largest, anchor, lowest, exp_magic(x, octaves), octaves, reached, plain)
+
+
+@helper
+def shift_of_row(x, start, n, temperature):
+    """Return the shift of ``x[start : start + n]``."""
+    largest, smallest = row_extremes(x, start, n)
+    return row_shift(x, n, largest, smallest, temperature)

@@ -1,0 +1,88 @@
+"""Softmax of contiguous rows."""
+
+from numba import prange, types
+
+from .._jit import helper, kernel
+from .._simd.arithmetic import fma, multiply_exactly, select
+from .._simd.exp_scaled import exp_steps
+from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
+from .shift import limits_of, shift_of_row
+from .sums import sum_row
+
+# Of consecutive rows that one thread takes at a time: enough to hide the start of a block, few enough to share out.
+BLOCK_ELEMENTS = 1 << 14
+
+
+@helper
+def inverse_of(out, pair):
+    """Return 2**HEADROOM over a float64 pair, as a pair of the dtype of `out`, so that scaling costs no accuracy."""
+    total, error = pair
+    headroom = limits_of(out).headroom
+    inverse = headroom / total
+    product, product_error = multiply_exactly(inverse, total)
+    correction = ((headroom - product) - product_error - inverse * error) * (inverse / headroom)
+    high = element_like(out, inverse)
+    return high, element_like(out, (inverse - high) + correction)
+
+
+@helper
+def scale_row(out, start, n, high, low, plain):
+    """Multiply a row by 2**-HEADROOM (high + low); `plain` is a constant of the compiled code."""
+    limits = limits_of(out)
+    unscale = element_like(out, 1.0 / limits.headroom)
+    smallest = element_like(out, limits.smallest)
+    if plain:
+        high, low = high * unscale, low * unscale
+    width = lanes(out)
+    i, end = start, start + n
+    while i + width <= end:
+        store(out, i, scaled_element(load(out, i), high, low, smallest, unscale, plain))
+        i += width
+    if i < end:
+        e = load_part(out, i, end - i, 0)
+        store_part(out, i, end - i, scaled_element(e, high, low, smallest, unscale, plain))
+
+
+@helper
+def scaled_element(e, high, low, smallest, unscale, plain):
+    """Return e * (high + low), flushed to 0 below the smallest normal number without ever computing one."""
+    p = fma(e, high, e * low)
+    if plain:
+        return p
+    return select(p < smallest, p * 0, p) * unscale
+
+
+@helper
+def softmax_block(x, first, last, n, temperature, out):
+    """Softmax of rows `first` to `last - 1`.
+
+    The shift of the next row is found between a row's sum and its scaling, neither of which it depends on: the
+    processor fills the wait for the one with the work of the other (rows of 64 float32: 57 instead of 78 ns, of 1000:
+    298 instead of 327 ns, interleaved runs on one Zen 4 core).
+    """
+    steps = exp_steps(x, temperature)
+    shift = shift_of_row(x, first * n, n, temperature)
+    for row in range(first, last):
+        start = row * n
+        if shift.reached:
+            total, _ = sum_row(x, start, n, steps, shift, True, out)
+        else:
+            total, _ = sum_row(x, start, n, steps, shift, False, out)
+        high, low = inverse_of(out, total)
+        plain = shift.plain
+        if row + 1 < last:
+            shift = shift_of_row(x, start + n, n, temperature)
+        if plain:
+            scale_row(out, start, n, high, low, True)
+        else:
+            scale_row(out, start, n, high, low, False)
+
+
+@kernel(lambda x, out: (x, types.intp, types.float64, out))
+def softmax_rows(x, n, temperature, out):
+    """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
+    rows = x.size // n
+    rows_per_block = max(1, BLOCK_ELEMENTS // n)
+    for block in prange((rows + rows_per_block - 1) // rows_per_block):
+        first = block * rows_per_block
+        softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, temperature, data_of(out))

@@ -1,0 +1,116 @@
+"""The sum of a row's exponentials, in the order that every kernel keeps."""
+
+from typing import Any
+
+from numba import types
+
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import add_exactly, count_true, fma, larger, select
+from .._simd.exp_scaled import exp_scaled
+from .._simd.lanes import sum_lanes
+from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
+
+
+@helper
+def sum_row(x, start, n, steps, shift, reached, out):
+    """Return the sum of a row's scaled exponentials as a float64 pair, and how often its maximum was left out.
+
+    With an array for `out` the sum is over every element and the exponentials are stored there; with None the sum is
+    over all but the maximum, with the rounding error of each term.  `reached` is a constant of the compiled code.
+    """
+    width = lanes(x)
+    end = start + n
+    total = lost = splat(x, 0)
+    ties = 0
+    i = start
+    while i + 4 * width <= end:
+        a, a_error, a_ties = term(x, i, load(x, i), steps, shift, reached, out)
+        b, b_error, b_ties = term(x, i + width, load(x, i + width), steps, shift, reached, out)
+        c, c_error, c_ties = term(x, i + 2 * width, load(x, i + 2 * width), steps, shift, reached, out)
+        d, d_error, d_ties = term(x, i + 3 * width, load(x, i + 3 * width), steps, shift, reached, out)
+        total, error = add_exactly(total, (a + b) + (c + d))
+        lost = lost + error
+        if out is None:
+            lost = lost + ((a_error + b_error) + (c_error + d_error))
+            ties += a_ties + b_ties + c_ties + d_ties
+        i += 4 * width
+    halfway = i + 2 * width
+    first = second = splat(x, 0)
+    while i + width <= end:
+        e, error, e_ties = term(x, i, load(x, i), steps, shift, reached, out)
+        if i < halfway:
+            first = first + e
+        else:
+            second = second + e
+        if out is None:
+            lost = lost + error
+            ties += e_ties
+        i += width
+    if i < end:
+        e, error, e_ties = last_term(x, i, end - i, steps, shift, reached, out)
+        if i < halfway:
+            first = first + e
+        else:
+            second = second + e
+        if out is None:
+            lost = lost + error
+            ties += e_ties
+    total, error = add_exactly(total, first + second)
+    return sum_lanes(total, lost + error), ties
+
+
+@helper
+def scaled(v, steps, shift, reached):
+    """Return `exp_scaled` of a vector of the row."""
+    if not reached:
+        v = larger(shift.lowest, v - shift.anchor)  # in this order a NaN stays
+    return exp_scaled(v, steps, shift.magic)
+
+
+def term(x: Any, i: Any, v: Any, steps: Any, shift: Any, reached: Any, out: Any) -> Any:
+    """Return what a whole vector adds to `sum_row`: exponentials, their rounding errors, maxima left out."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(term, inline=True)
+def _term(x, i, v, steps, shift, reached, out):
+    if isinstance(out, types.CPointer):
+
+        def stored(x, i, v, steps, shift, reached, out):
+            e, _, _ = scaled(v, steps, shift, reached)
+            store(out, i, e)
+            return e, 0, 0
+
+        return stored
+
+    def without_maximum(x, i, v, steps, shift, reached, out):
+        e, u, scale = scaled(v, steps, shift, reached)
+        error = fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
+        maximum = v == shift.largest
+        return select(maximum, 0, e), select(maximum, 0, error), count_true(maximum)
+
+    return without_maximum
+
+
+def last_term(x: Any, i: Any, count: Any, steps: Any, shift: Any, reached: Any, out: Any) -> Any:
+    """`term` for the last `count` elements of a row."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(last_term, inline=True)
+def _last_term(x, i, count, steps, shift, reached, out):
+    if isinstance(out, types.CPointer):
+
+        def stored(x, i, count, steps, shift, reached, out):
+            e, _, _ = scaled(load_part(x, i, count, shift.largest), steps, shift, reached)
+            store_part(out, i, count, e)
+            return keep_part(e, count), 0, 0
+
+        return stored
+
+    def without_maximum(x, i, count, steps, shift, reached, out):
+        # The lanes beyond the row hold its maximum: left out of the sum, they must not count as left out.
+        e, error, ties = term(x, i, load_part(x, i, count, shift.largest), steps, shift, reached, out)
+        return e, error, ties - (lanes(x) - count)
+
+    return without_maximum
