@@ -64,12 +64,15 @@ def exact_log_softmax(x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def exact_logsumexp(x: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """NaN where the maximum and the logarithm cancel, since no bound holds there."""
+    assert temperature == 1
     _, _, log = longdouble_parts(x, 1.0)
-    m = x.astype(np.longdouble).max(axis=-1, keepdims=True)
-    result = m + log
-    result[np.abs(result) < 0.5 * np.maximum(np.abs(m), log)] = np.nan
-    return result[..., 0]
+    return (x.astype(np.longdouble).max(axis=-1, keepdims=True) + log)[..., 0]
+
+
+def largest_term(x: np.ndarray) -> np.ndarray:
+    """Return the larger of the maximum and the logarithm: where they cancel, the errors are those of the terms."""
+    _, _, log = longdouble_parts(x, 1.0)
+    return np.maximum(np.abs(x.max(axis=-1)), log[..., 0])
 
 
 class Operation(NamedTuple):
@@ -80,6 +83,13 @@ class Operation(NamedTuple):
     exact: Callable[..., np.ndarray]
     bound: float
     takes_temperature: bool
+
+    def error(self, x: np.ndarray, temperature: float = 1.0) -> float:
+        """Return the largest error in ulp: of the result, in logsumexp of its largest term if that is larger."""
+        keywords = {"temperature": temperature} if self.takes_temperature else {}
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            scale = 0 if self.takes_temperature else largest_term(x)
+            return ulp_error(self.compute(x, **keywords), self.exact(x, temperature), scale)
 
 
 OPERATIONS = (
@@ -120,13 +130,16 @@ def families(n: int, dtype: Any, rows: int, seed: int = 0) -> Iterator[tuple[str
     yield "wide", rng.uniform(-300, 300, shape).astype(dtype)
 
 
-def ulp_error(result: np.ndarray, exact: np.ndarray) -> float:
-    """Return the largest error in units of the last place; results below the smallest normal number do not count."""
+def ulp_error(result: np.ndarray, exact: np.ndarray, scale: Any = 0) -> float:
+    """Return the largest error in ulp of the result, or of `scale` where that is larger.
+
+    Results below the smallest normal number do not count.
+    """
     dtype = result.dtype
-    counts = np.abs(exact) >= np.finfo(dtype).tiny
+    counts = np.maximum(np.abs(exact), scale) >= np.finfo(dtype).tiny
     if not counts.any():
         return 0.0
-    result, exact = result[counts], exact[counts]
-    error = np.abs(result - exact) / np.spacing(np.abs(exact).astype(dtype))
+    result, exact, scale = result[counts], exact[counts], np.broadcast_to(scale, exact.shape)[counts]
+    error = np.abs(result - exact) / np.spacing(np.maximum(np.abs(exact), scale).astype(dtype))
     error[np.isinf(result) & (result == exact.astype(dtype))] = 0
     return float(np.where(np.isnan(error), np.inf, error).max())

@@ -7,15 +7,14 @@ from .._jit import helper, kernel
 from .._simd.arithmetic import add_exactly, fma
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, load_element
-from .._simd.pairs import exp_pair, log1p_pair
-from .shift import limits_of, shift_of_row
+from .._simd.pairs import log1p_pair
+from .shift import largest_exp, shift_of_row
 from .sums import sum_row
 
 
 @helper
 def log_of_sum(x, start, n, temperature):
     """Return a row's maximum m and log(sum(exp((x - m) / temperature))) as a float64 pair."""
-    limits = limits_of(x)
     steps = exp_steps(x, temperature)
     shift = shift_of_row(x, start, n, temperature)
     largest = shift.largest
@@ -24,11 +23,7 @@ def log_of_sum(x, start, n, temperature):
     else:
         (total, error), ties = sum_row(x, start, n, steps, shift, False, None)
     # The sum is relative to the exponential of the shift; make it relative to that of the maximum.
-    exponent = np.float64(largest - shift.anchor) / temperature
-    residue = fma(-exponent, temperature, np.float64(largest - shift.anchor)) / temperature
-    unit, unit_error = exp_pair(exponent, residue, shift.octaves)
-    scale = limits.headroom * limits.factor
-    unit, unit_error = unit * scale, unit_error * scale
+    unit, unit_error = largest_exp(x, shift, temperature)
     ratio = total / unit
     ratio_error = (fma(-ratio, unit, total) + (error - ratio * unit_error)) / unit
     s, s_error = add_exactly(np.float64(ties - 1), ratio)

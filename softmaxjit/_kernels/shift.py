@@ -7,11 +7,12 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import larger, smaller
-from .._simd.exp import LOG2_E
+from .._simd.arithmetic import fma, horner, larger, smaller
+from .._simd.exp import LN2, LOG2_E, REMAINDER
 from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
 from .._simd.lanes import largest_lane, smallest_lane
 from .._simd.memory import element_like, lanes, load, load_part, splat
+from .._simd.pairs import exp_pair
 
 
 class Limits(NamedTuple):
@@ -102,3 +103,31 @@ def shift_of_row(x, start, n, temperature):
     """Return the shift of ``x[start : start + n]``."""
     largest, smallest = row_extremes(x, start, n)
     return row_shift(x, n, largest, smallest, temperature)
+
+
+def largest_exp(x: Any, shift: Any, temperature: Any) -> Any:
+    """Return what `exp_scaled` of the row's largest element should be, as a float64 pair twice as precise as `x`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(largest_exp, inline=True)
+def _largest_exp(x, shift, temperature):
+    limits = _LIMITS[x.dtype]
+    scale = limits.headroom * limits.factor
+    if x.dtype == types.float32:
+        coefficients = REMAINDER[types.float64]
+
+        def of_float32(x, shift, temperature):
+            r = np.float64(shift.largest - shift.anchor) / temperature - shift.octaves * LN2
+            return fma(fma(horner(r, coefficients) * r, r, r), scale, scale), 0.0
+
+        return of_float32
+
+    def of_float64(x, shift, temperature):
+        distance = shift.largest - shift.anchor
+        exponent = distance / temperature
+        residue = fma(-exponent, temperature, distance) / temperature
+        value, error = exp_pair(exponent, residue, shift.octaves)
+        return value * scale, error * scale
+
+    return of_float64

@@ -7,16 +7,15 @@ from .._simd.arithmetic import fma, multiply_exactly, select
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .shift import limits_of, shift_of_row
-from .sums import sum_row
+from .sums import missing_from_largest, sum_row
 
 # Of consecutive rows that one thread takes at a time: enough to hide the start of a block, few enough to share out.
 BLOCK_ELEMENTS = 1 << 14
 
 
 @helper
-def inverse_of(out, pair):
-    """Return 2**HEADROOM over a float64 pair, as a pair of the dtype of `out`, so that scaling costs no accuracy."""
-    total, error = pair
+def inverse_of(out, total, error):
+    """Return 2**HEADROOM over total + error, as a pair of the dtype of `out`, so that scaling costs no accuracy."""
     headroom = limits_of(out).headroom
     inverse = headroom / total
     product, product_error = multiply_exactly(inverse, total)
@@ -62,16 +61,18 @@ def softmax_block(x, first, last, n, temperature, out):
     """
     steps = exp_steps(x, temperature)
     shift = shift_of_row(x, first * n, n, temperature)
+    missing = missing_from_largest(x, steps, shift, temperature)
     for row in range(first, last):
         start = row * n
         if shift.reached:
-            total, _ = sum_row(x, start, n, steps, shift, True, out)
+            (total, error), _ = sum_row(x, start, n, steps, shift, True, out)
         else:
-            total, _ = sum_row(x, start, n, steps, shift, False, out)
-        high, low = inverse_of(out, total)
+            (total, error), _ = sum_row(x, start, n, steps, shift, False, out)
+        high, low = inverse_of(out, total, error + missing)
         plain = shift.plain
         if row + 1 < last:
             shift = shift_of_row(x, start + n, n, temperature)
+            missing = missing_from_largest(x, steps, shift, temperature)
         if plain:
             scale_row(out, start, n, high, low, True)
         else:

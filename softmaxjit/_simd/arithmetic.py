@@ -141,6 +141,13 @@ def add_exactly(x, y):
 
 
 @helper
+def add_to_larger(x, y):
+    """`add_exactly` in half the operations, exact where x is 0 or not smaller than y in magnitude (Dekker)."""
+    s = x + y
+    return s, y - (s - x)
+
+
+@helper
 def multiply_exactly(x, y):
     """Return ``(p, error)`` with p = x * y rounded and p + error = x * y exactly, barring underflow."""
     p = x * y
