@@ -1,0 +1,111 @@
+"""Every notebook runs in a fresh kernel, and the outputs kept in it are what it gives today."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+# In a child process, since Jupyter's packages warn about themselves and warnings are errors here.
+EXECUTE = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=60, kernel_name="python3", record_timing=False).execute(cwd=sys.argv[3])
+nbformat.write(notebook, sys.argv[2])
+"""
+
+# Python imports a module of this name at its start, so the kernel has no names of other machines.
+NO_NETWORK = """
+import socket
+
+resolve = socket.getaddrinfo
+
+def resolve_only_this_machine(host, *args, **kwargs):
+    if host not in (None, "", "localhost", "127.0.0.1", "::1"):
+        raise OSError(f"a notebook must not use the network, and asks for {host!r}")
+    return resolve(host, *args, **kwargs)
+
+socket.getaddrinfo = resolve_only_this_machine
+"""
+
+
+def executed(path: Path, scratch: Path) -> list[dict[str, Any]]:
+    """Return the code cells of a notebook after a run in a directory of its own, all caches and settings fresh."""
+    (scratch / "sitecustomize.py").write_text(NO_NETWORK)
+    fresh = scratch / "fresh.ipynb"
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(scratch / "numba"),
+        "PYTHONPATH": str(scratch),
+        "IPYTHONDIR": str(scratch / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(scratch / "config"),
+        "JUPYTER_DATA_DIR": str(scratch / "data"),
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+    }
+    child = subprocess.run(
+        [sys.executable, "-c", EXECUTE, str(path), str(fresh), str(scratch)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    return code_cells(fresh)
+
+
+def code_cells(path: Path) -> list[dict[str, Any]]:
+    return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def texts(cell: dict[str, Any]) -> dict[str, str]:
+    """What a cell printed and returned as text; how a stream was cut into pieces is chance."""
+    found: dict[str, str] = {}
+    for output in cell["outputs"]:
+        kind = output.get("name", output["output_type"])
+        text = output["text"] if kind in ("stdout", "stderr") else output["data"]["text/plain"]
+        found[kind] = found.get(kind, "") + "".join(text)
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_kept_outputs_are_those_of_a_fresh_run(path: Path, tmp_path: Path) -> None:
+    for kept, fresh in zip(code_cells(path), executed(path, tmp_path), strict=True):
+        assert all(output["output_type"] != "error" for output in kept["outputs"])
+        assert texts(kept) == texts(fresh), "".join(kept["source"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_says_nothing_about_the_machine_it_was_made_on(path: Path) -> None:
+    notebook = json.loads(path.read_text("utf-8"))
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+    assert all(cell["metadata"] == {} for cell in notebook["cells"])
+    words = json.dumps([{**cell, "outputs": [texts(cell)]} for cell in code_cells(path)])
+    assert not re.search(r"/(home|root|tmp|Users|work)/|[A-Z]:\\\\", words)
+
+
+def test_a_notebook_without_network_and_with_stale_outputs_is_noticed(tmp_path: Path) -> None:
+    """The checks above can fail."""
+    source = (
+        "import socket\ntry:\n    socket.getaddrinfo('example.org', 80)\nexcept OSError as error:\n    print(error)"
+    )
+    cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "outputs": [], "source": source}
+    path = tmp_path / "network.ipynb"
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    (fresh,) = executed(path, tmp_path)
+    assert "a notebook must not use the network" in texts(fresh)["stdout"]
+    assert texts(fresh) != texts(cell)
+
+
+def test_there_are_notebooks() -> None:
+    assert [path.stem for path in NOTEBOOKS][:1] == ["01_quickstart"]
