@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+
 import softmaxjit
 
 DTYPES = (np.float32, np.float64)
