@@ -46,12 +46,17 @@ def as_array(x: Any) -> np.ndarray[Any, Any]:
 
 def checked_temperature(temperature: Any) -> float:
     """Return a scalar temperature as a float; raise where it is not a number from 0 to infinity."""
+    refusal = f"temperature is {temperature!r}; accepted is one real number, 0 to infinity"
+    if isinstance(temperature, str | bytes) or np.ndim(temperature) > 0:  # which float would take
+        raise TypeError(refusal)
     try:
         value = float(temperature)
     except (TypeError, ValueError):
-        raise TypeError(f"temperature is {temperature!r}; accepted is one real number, 0 to infinity") from None
+        raise TypeError(refusal) from None
+    except OverflowError:
+        raise ValueError(refusal) from None
     if not value >= 0.0:
-        raise ValueError(f"temperature is {temperature!r}; accepted is one real number, 0 to infinity")
+        raise ValueError(refusal)
     return value
 
 
@@ -68,8 +73,11 @@ def checked_threads(threads: Any) -> int | None:
     return value
 
 
-def _checked_out(out: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
-    if not isinstance(out, np.ndarray):
+def _result(out: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
+    """Return where the result goes: `out`, as a plain array even where it is of a subclass, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out is of type {type(out).__name__}; accepted is a numpy.ndarray")
     if out.dtype != dtype or out.shape != shape:
         raise ValueError(
@@ -77,7 +85,7 @@ def _checked_out(out: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> np
         )
     if not out.flags.writeable:
         raise ValueError(f"out, with shape {out.shape}, is read-only; accepted is a writeable array")
-    return out
+    return np.asarray(out)
 
 
 def same_shape_rows(x: Any, axis: Axis, out: Any) -> Rows:
@@ -85,14 +93,10 @@ def same_shape_rows(x: Any, axis: Axis, out: Any) -> Rows:
     array = as_array(x)
     axes = _axes(array, axis)
     dtype = result_dtype(array.dtype)
-    returned = np.empty(array.shape, dtype) if out is None else _checked_out(out, array.shape, dtype)
-    moved = _rows_last(array, axes)
-    flat = _flat(moved, out)
-    destination = _rows_last(returned, axes)
-    direct = destination.flags.c_contiguous and destination.dtype == flat.dtype
-    target = destination if direct and destination.dtype.isnative else np.empty(moved.shape, flat.dtype)
-    n = math.prod(array.shape[k] for k in axes)
-    return Rows(flat, n, target.reshape(-1), target, None if target is destination else destination, returned)
+    result = _result(out, array.shape, dtype)
+    flat = _flat(_rows_last(array, axes), None if out is None else result)
+    destination = _rows_last(result, axes)
+    return _rows(flat, math.prod(array.shape[k] for k in axes), destination, result if out is None else out)
 
 
 def reduced_rows(x: Any, axis: Axis, keepdims: bool, out: Any) -> Rows:
@@ -102,19 +106,24 @@ def reduced_rows(x: Any, axis: Axis, keepdims: bool, out: Any) -> Rows:
     dtype = result_dtype(array.dtype)
     kept = tuple(length for k, length in enumerate(array.shape) if k not in axes)
     shape = tuple(1 if k in axes else length for k, length in enumerate(array.shape)) if keepdims else kept
-    returned = np.empty(shape, dtype) if out is None else _checked_out(out, shape, dtype)
-    flat = _flat(_rows_last(array, axes), out)
-    destination = returned.reshape(kept) if not keepdims else np.squeeze(returned, axis=axes)
-    direct = destination.flags.c_contiguous and destination.dtype == flat.dtype and destination.dtype.isnative
-    target = destination if direct else np.empty(kept, flat.dtype)
-    n = math.prod(array.shape[k] for k in axes)
-    return Rows(flat, n, target.reshape(-1), target, None if target is destination else destination, returned)
+    result = _result(out, shape, dtype)
+    flat = _flat(_rows_last(array, axes), None if out is None else result)
+    destination = np.squeeze(result, axis=axes) if keepdims else result
+    return _rows(flat, math.prod(array.shape[k] for k in axes), destination, result if out is None else out)
 
 
-def restored(rows: Rows) -> Any:
+def _rows(flat: np.ndarray[Any, Any], n: int, destination: np.ndarray[Any, Any], returned: Any) -> Rows:
+    """Return the operands of a kernel: it writes to `destination` if it can, else to a buffer."""
+    direct = destination.flags.c_contiguous and destination.flags.aligned and destination.dtype == flat.dtype
+    target = destination if direct else np.empty(destination.shape, flat.dtype)
+    return Rows(flat, n, target.reshape(-1), target, None if direct else destination, returned)
+
+
+def restored(rows: Rows) -> np.ndarray[Any, Any]:
     """Return what the user gets once the kernel has run."""
     if rows.out is not None:
-        rows.out[...] = rows.result
+        with np.errstate(all="ignore"):  # a float16 overflows to infinity, as float32 and float64 do in the kernels
+            rows.out[...] = rows.result
     return rows.returned
 
 
@@ -134,7 +143,7 @@ def _flat(moved: np.ndarray[Any, Any], out: Any) -> np.ndarray[Any, Any]:
     """Return the elements in row order, of a dtype with kernels; a copy where the array does not lie so in memory."""
     dtype = result_dtype(moved.dtype)
     dtype = np.dtype(np.float32) if dtype == np.float16 else dtype
-    flat = np.ascontiguousarray(moved, dtype).reshape(-1)
+    flat = np.require(moved, dtype, ["C", "A"]).reshape(-1)
     if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
         return flat.copy()
     return flat

@@ -8,16 +8,17 @@ on-disk cache would keep the result.
 * ``nogil=True``: kernels touch no Python object.
 * ``boundscheck=None``: ``NUMBA_BOUNDSCHECK`` decides; it is part of the stamp below.
 
-Every compiled function is renamed to carry a stamp of the package's source.  Numba's cache does not notice an edit in
-another file and its linker merges functions of equal name; a name that changes with any edit mends both.
+Every compiled function is renamed to carry a stamp of the package's source and of what it is compiled for.  Numba's
+cache does not notice an edit in another file, its linker merges functions of equal name, and its index, written before
+the data, can be left pointing at another processor's code; one name for one piece of machine code mends all three.
 """
 
 import copy
 import functools
 import hashlib
 import os
-import threading
 import types as python_types
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,23 @@ from typing import Any
 import numba
 import numba.extending
 import numpy as np
+from llvmlite import binding
 from numba import types
-from numba.core import config
+from numba.core import codegen, config
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc.dufunc import DUFunc
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
 
 
-def _source_stamp() -> str:
-    digest = hashlib.sha256(f"{numba.__version__} {config.BOUNDSCHECK} {config.OPT}".encode())
+def _target() -> tuple[Any, ...]:
+    """Return what decides the machine code besides the source."""
+    cpu = (config.CPU_NAME or binding.get_host_cpu_name(), config.CPU_FEATURES, codegen.get_host_cpu_features())
+    return (numba.__version__, np.__version__, config.BOUNDSCHECK, config.OPT, *cpu)
+
+
+def _stamp() -> str:
+    digest = hashlib.sha256(repr(_target()).encode())
     package = Path(__file__).parent
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode())
@@ -41,11 +50,11 @@ def _source_stamp() -> str:
     return digest.hexdigest()[:12]
 
 
-STAMP = _source_stamp()
+STAMP = _stamp()
 
 
 def _renamed(function: Callable[..., Any], *parts: str) -> Callable[..., Any]:
-    """A copy of `function` whose name says what it is compiled for and from which source."""
+    """Return a copy of `function` whose name says what it is compiled for and from which source."""
     name = "_".join([function.__name__, *parts, STAMP])
     code, closure = function.__code__, function.__closure__
     clone = python_types.FunctionType(code, function.__globals__, name, function.__defaults__, closure)
@@ -68,10 +77,22 @@ class _TwoLoopUfunc(DUFunc):
     the dtype of a result, would depend on what was called before.
     """
 
-    def _compile_for_args(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, *args: Any, where: Any = True, **kwargs: Any) -> Any:
+        """Call it as NumPy's ufuncs are called; Numba 0.68's own fail on any ``where``, so it is heeded here."""
+        if where is True:
+            return super().__call__(*args, **kwargs)
+        operands, given = args[: self.nin], args[self.nin :] or kwargs.pop("out", None)
+        result = super().__call__(*operands, **kwargs)
+        (out,) = given if isinstance(given, tuple) else (given,)
+        if out is None:
+            return result  # the rest is unspecified
+        np.copyto(out, result, where=where)
+        return out
+
+    def _compile_for_args(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         self._compile_for_argtys(())
 
-    def _compile_for_argtys(self, argtys: Any, return_type: Any = None) -> None:
+    def _compile_for_argtys(self, argtys: Any, return_type: Any = None) -> None:  # noqa: ARG002
         if not self._frozen:
             for element in (types.float32, types.float64):
                 super()._compile_for_argtys((element,) * self.nin, element)
@@ -90,17 +111,22 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callab
     The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
     """
     options = {**_OPTIONS, "forceinline": True} if inline else _OPTIONS
+    # One factory may serve functions of the same name in several modules.
+    name = (*function.__module__.split("."), function.__name__)
 
     def register(factory: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(factory)
         def named_factory(*args: Any, **kwargs: Any) -> Any:
             implementation = factory(*args, **kwargs)
-            return None if implementation is None else _renamed(implementation, function.__name__)
+            return None if implementation is None else _renamed(implementation, *name)
 
         numba.extending.overload(function, jit_options=options)(named_factory)
         return factory
 
     return register
+
+
+_kernel_names: Counter[tuple[str, str]] = Counter()
 
 
 class Kernel:
@@ -118,13 +144,17 @@ class Kernel:
         self.body = body
         self._signature = signature
         self._compiled: dict[tuple[str, bool], Any] = {}
-        self._lock = threading.Lock()
+        # Several kernels may be made by one factory; modules make them in the same order in every process.
+        name = (body.__module__, body.__name__)
+        self._ordinal = str(_kernel_names[name])
+        _kernel_names[name] += 1
 
     def compiled(self, dtype: "np.dtype[Any]", *, parallel: bool = False) -> Any:
-        """The dispatcher for one dtype, with exactly one signature, from the cache or compiled now."""
+        """Return the dispatcher for one dtype, with exactly one signature, from the cache or compiled now."""
         key = (dtype.name, parallel)
         if key not in self._compiled:
-            with self._lock:
+            # Numba's own lock: it is held where compiled code asks for a kernel, and a second lock could deadlock.
+            with global_compiler_lock:
                 if key not in self._compiled:
                     self._compiled[key] = self._compile(dtype, parallel)
         return self._compiled[key]
@@ -134,8 +164,8 @@ class Kernel:
         # Read-only, so that one signature takes writeable arrays too.
         source = types.Array(element, 1, "C", readonly=True)
         result = types.Array(element, 1, "C")
-        name = "parallel" if parallel else "serial"
-        dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(_renamed(self.body, dtype.name, name))
+        name = (self._ordinal, dtype.name, "parallel" if parallel else "serial")
+        dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(_renamed(self.body, *name))
         _enable_cache(dispatcher)
         dispatcher.compile(types.void(*self._signature(source, result)))
         dispatcher.disable_compile()
@@ -169,10 +199,13 @@ class _GuardedCache:
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
-            return self._cache.load_overload(signature, context)
-        except Exception:
-            self._forget()
-            return None
+            result = self._cache.load_overload(signature, context)
+            if result is None or STAMP in result.fndesc.qualname:
+                return result
+        except Exception:  # noqa: S110 - a file may hold anything
+            pass
+        self._forget()
+        return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
         try:

@@ -37,8 +37,11 @@ def _absent(argument: Any) -> bool:
     return argument is None or isinstance(argument, types.NoneType)
 
 
-def _checked_types(x: Any, axis: Any, out: Any) -> Any:
-    """Return the element type of the result; raise where the types decide that the call is wrong."""
+def _checked_types(x: Any, axis: Any, out: Any, dropped: int = 0) -> Any:
+    """Return the element type of the result, which has `dropped` dimensions fewer than `x`.
+
+    Raise where the types decide that the call is wrong.
+    """
     if not isinstance(x, types.Array) or x.ndim == 0:
         raise errors.NumbaTypeError(f"x has type {x}; accepted is an array of at least one dimension")
     if not isinstance(axis.value if isinstance(axis, types.Omitted) else axis, int | types.Integer):
@@ -49,6 +52,8 @@ def _checked_types(x: Any, axis: Any, out: Any) -> Any:
             raise errors.NumbaTypeError(f"out has type {out}; accepted is an array")
         if out.dtype != element:
             raise errors.NumbaTypeError(f"out has dtype {out.dtype}; the result has dtype {element}")
+        if out.ndim != x.ndim - dropped:
+            raise errors.NumbaTypeError(f"out has {out.ndim} dimensions; the result has {x.ndim - dropped}")
         if not out.mutable:
             raise errors.NumbaTypeError("out is read-only; accepted is a writeable array")
     return element
@@ -77,6 +82,25 @@ def _ready(x, dtype):
     if x.layout != "C":
         return lambda x, dtype: np.ascontiguousarray(x)
     return lambda x, dtype: x
+
+
+def apart(x: Any, out: Any) -> Any:
+    """Return `x`, or a copy if `out` overlaps it otherwise than element by element."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(apart)
+def _apart(x, out):
+    if _absent(out):
+        return lambda x, out: x
+
+    def beside(x, out):
+        x_start, out_start = x.ctypes.data, out.ctypes.data
+        same = x_start == out_start and x.size == out.size
+        overlap = x_start < out_start + out.nbytes and out_start < x_start + x.nbytes
+        return x.copy() if overlap and not same else x
+
+    return beside
 
 
 @helper
@@ -111,7 +135,7 @@ def _overload_same_shape(function: Any, kernel: Any) -> None:
     @compiled_as(function)
     def _factory(x, axis=-1, temperature=1.0, out=None):
         element = _checked_types(x, axis, out)
-        if not isinstance(temperature, types.Number | types.Omitted | float):
+        if not isinstance(temperature, types.Integer | types.Float | types.Boolean | types.Omitted | float):
             raise errors.NumbaTypeError(f"temperature has type {temperature}; accepted is one real number")
         dtype = as_dtype(element)
         compute = kernel.compiled(dtype)
@@ -123,7 +147,7 @@ def _overload_same_shape(function: Any, kernel: Any) -> None:
             result = np.empty(x.shape, dtype) if out is None else out
             if result.shape != x.shape:
                 raise ValueError(BAD_OUT_SHAPE)
-            values = ready(x, dtype)
+            values = apart(ready(x, dtype), out)
             n = x.shape[axis]
             if x.size == 0:
                 return result
@@ -177,22 +201,26 @@ _overload_same_shape(log_softmax, log_softmax_rows)
 
 @compiled_as(logsumexp)
 def _logsumexp(x, axis=-1, out=None):
-    element = _checked_types(x, axis, out)
-    dtype = as_dtype(element)
+    dtype = as_dtype(_checked_types(x, axis, out, dropped=1))
     compute = logsumexp_rows.compiled(dtype)
+    if not _absent(out) and out.layout != "C":
+        return _logsumexp_into_strided
+    return _logsumexp_of_vector(dtype, compute) if x.ndim == 1 and _absent(out) else _logsumexp_of_array(dtype, compute)
 
-    if x.ndim == 1 and _absent(out):
 
-        def of_vector(x, axis=-1, out=None):
-            checked_axis(axis, 1)
-            result = np.full(1, -np.inf, dtype)
-            if x.size > 0:
-                compute(ready(x, dtype), x.size, result)
-            return result[0]
+def _logsumexp_of_vector(dtype: Any, compute: Any) -> Any:
+    def of_vector(x, axis=-1, out=None):
+        checked_axis(axis, 1)
+        result = np.full(1, -np.inf, dtype)
+        if x.size > 0:
+            compute(ready(x, dtype), x.size, result)
+        return result[0]
 
-        return of_vector
+    return of_vector
 
-    def contiguous(x, axis=-1, out=None):
+
+def _logsumexp_of_array(dtype: Any, compute: Any) -> Any:
+    def of_array(x, axis=-1, out=None):
         axis = checked_axis(axis, x.ndim)
         shape = x.shape[1:]
         for k in range(axis):
@@ -204,7 +232,7 @@ def _logsumexp(x, axis=-1, out=None):
         if n == 0:
             result[...] = -np.inf
         elif x.size > 0:
-            values = ready(x, dtype).reshape(-1)
+            values = apart(ready(x, dtype), out).reshape(-1)
             inner = product(x.shape, axis + 1, x.ndim)
             if inner == 1:
                 compute(values, n, result.reshape(-1))
@@ -212,14 +240,15 @@ def _logsumexp(x, axis=-1, out=None):
                 sum_columns(values, product(x.shape, 0, axis), n, inner, result.reshape(-1), compute)
         return result
 
-    def strided_out(x, axis=-1, out=None):
-        result = logsumexp(x, axis)
-        if result.shape != out.shape:
-            raise ValueError(BAD_OUT_SHAPE)
-        out[...] = result
-        return out
+    return of_array
 
-    return contiguous if _absent(out) or out.layout == "C" else strided_out
+
+def _logsumexp_into_strided(x, axis=-1, out=None):
+    result = logsumexp(x, axis)
+    if result.shape != out.shape:
+        raise ValueError(BAD_OUT_SHAPE)
+    out[...] = result
+    return out
 
 
 @helper

@@ -4,6 +4,8 @@
 that launched it, and by one of our callers at a time.  Elsewhere a call is serial.
 """
 
+import functools
+import importlib
 import os
 import threading
 from collections.abc import Iterator
@@ -12,13 +14,32 @@ from contextlib import contextmanager
 import numba
 from numba.core import config
 
+# Layers that Numba tries for each name of NUMBA_THREADING_LAYER, in its order; "omp" and the like stand for themselves.
+_CANDIDATES = {
+    "default": tuple(config.THREADING_LAYER_PRIORITY),
+    "threadsafe": ("tbb", "omp"),
+    "forksafe": ("tbb", "workqueue"),
+    "safe": ("tbb",),
+}
+_MODULES = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}
+
 _busy = threading.Lock()
-_launched_by: int | None = None  # the process whose threads the layer owns
+_home = os.getpid()  # the only process that may have the layer's threads
+
+
+def _launched_layer() -> str | None:
+    try:
+        return str(numba.threading_layer())
+    except ValueError:
+        return None
 
 
 def _reset_after_fork() -> None:
-    global _busy
+    global _busy, _home
     _busy = threading.Lock()
+    # Threads do not survive a fork.  A layer launched before it, by whomever, would abort or hang in this process.
+    if _launched_layer() is None:
+        _home = os.getpid()
 
 
 if hasattr(os, "register_at_fork"):
@@ -27,27 +48,20 @@ if hasattr(os, "register_at_fork"):
 
 def layer_is_safe() -> bool:
     """Whether the layer that Numba has launched, or would launch, survives concurrent callers."""
+    return (_launched_layer() or _loadable_layer()) in ("omp", "tbb")
+
+
+def _loadable_layer() -> str | None:
+    """Return the layer that Numba would launch, without launching it; None where Numba would raise."""
+    wanted = str(config.THREADING_LAYER).lower()
+    return next((layer for layer in _CANDIDATES.get(wanted, (wanted,)) if _loads(layer)), None)
+
+
+@functools.cache
+def _loads(layer: str) -> bool:
     try:
-        return numba.threading_layer() in ("omp", "tbb")
-    except ValueError:  # not launched yet
-        return _loadable_layer() in ("omp", "tbb")
-
-
-def _loadable_layer() -> str:
-    """Return the layer that Numba would launch, without launching it."""
-    wanted = str(config.THREADING_LAYER)
-    if wanted in ("omp", "tbb", "workqueue"):
-        return wanted
-    for module, name in (("tbbpool", "tbb"), ("omppool", "omp")):
-        if name in config.THREADING_LAYER_PRIORITY and _imports(f"numba.np.ufunc.{module}"):
-            return name
-    return "workqueue"
-
-
-def _imports(module: str) -> bool:
-    try:
-        __import__(module)
-    except ImportError:
+        importlib.import_module(f"numba.np.ufunc.{_MODULES[layer]}")
+    except (KeyError, ImportError):
         return False
     return True
 
@@ -55,14 +69,15 @@ def _imports(module: str) -> bool:
 @contextmanager
 def parallel_threads(requested: int | None) -> Iterator[int]:
     """Give the number of threads to use; 1 where parallel work is unsafe or already under way."""
-    global _launched_by
-    limit = config.NUMBA_NUM_THREADS
-    in_launcher = _launched_by in (None, os.getpid())
-    if limit == 1 or not in_launcher or not layer_is_safe() or not _busy.acquire(blocking=False):
+    if (
+        config.NUMBA_NUM_THREADS == 1
+        or os.getpid() != _home
+        or not layer_is_safe()
+        or not _busy.acquire(blocking=False)
+    ):
         yield 1
         return
     try:
-        _launched_by = os.getpid()
         before = numba.get_num_threads()
         threads = before if requested is None else min(requested, before)
         if threads == before:

@@ -59,8 +59,8 @@ def sigmoid(x):
     Examples
     --------
     >>> from softmaxjit import sigmoid
-    >>> sigmoid(0.0)
-    0.5
+    >>> sigmoid([0.0, 2.0])
+    array([0.5       , 0.88079708])
     """
     # A NaN takes no part in the arithmetic, where comparing it would raise NumPy's "invalid value" warning.
     value = _select(x != x, 0, x)

@@ -64,7 +64,7 @@ def widest(*operands: types.Type) -> types.Type:
     return next((operand for operand in operands if isinstance(operand, Vector)), operands[0])
 
 
-def element_of(operand: types.Type) -> types.Float:
+def element_of(operand: types.Type) -> Any:
     """Return the float type of a vector's lanes, or of a float itself."""
     return operand.element if isinstance(operand, Vector) else operand
 

@@ -1,0 +1,380 @@
+"""The same functions inside ``@njit``: the values, bits and errors of Python, serial, without allocation."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit, prange
+from numba.core.errors import TypingError
+from numba.core.runtime import _nrt_python, rtsys
+
+from softmaxjit import log_softmax, logsumexp, softmax
+
+from .children import run
+
+ALL = (softmax, log_softmax, logsumexp)
+
+
+def sample(shape: Any = (3, 4, 5), dtype: Any = np.float64, scale: float = 3.0) -> np.ndarray:
+    return (np.random.default_rng(2).standard_normal(shape) * scale).astype(dtype)
+
+
+def assert_same_bits(result: Any, expected: Any) -> None:
+    result, expected = np.asarray(result), np.asarray(expected)
+    assert result.dtype == expected.dtype
+    assert result.shape == expected.shape
+    assert np.ascontiguousarray(result).tobytes() == np.ascontiguousarray(expected).tobytes()
+
+
+# Callers, each compiled once for each type of argument; the tests share what they compile.
+@njit
+def softmax_along(x, axis):
+    return softmax(x, axis)
+
+
+@njit
+def log_softmax_along(x, axis):
+    return log_softmax(x, axis)
+
+
+@njit
+def logsumexp_along(x, axis):
+    return logsumexp(x, axis)
+
+
+@njit
+def softmax_into(x, axis, out):
+    return softmax(x, axis=axis, out=out)
+
+
+@njit
+def log_softmax_into(x, axis, out):
+    return log_softmax(x, axis=axis, out=out)
+
+
+@njit
+def logsumexp_into(x, axis, out):
+    return logsumexp(x, axis=axis, out=out)
+
+
+ALONG = {softmax: softmax_along, log_softmax: log_softmax_along, logsumexp: logsumexp_along}
+INTO = {softmax: softmax_into, log_softmax: log_softmax_into, logsumexp: logsumexp_into}
+
+# ----------------------------------------------------------------------------------------------------- values and bits
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", ALL)
+def test_any_axis_gives_the_bits_of_python(function: Any, dtype: Any) -> None:
+    for shape in ((3, 4, 5), (2, 3, 70), (1, 17, 1)):
+        x = sample(shape, dtype)
+        for axis in (-3, -2, -1, 0, 1, 2):
+            assert_same_bits(ALONG[function](x, axis), function(x, axis))
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_vectors_of_every_length_give_the_bits_of_python(function: Any) -> None:
+    for n in (1, 2, 7, 8, 9, 15, 16, 17, 33, 64, 65, 130, 1001):
+        x = sample(n)
+        assert_same_bits(ALONG[function](x, -1), function(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("Fortran", np.asfortranarray),
+        ("strided", lambda x: np.repeat(x, 2, axis=-1)[..., ::2]),
+        ("reversed", lambda x: x[..., ::-1].copy()[..., ::-1]),
+        ("broadcast", lambda x: np.broadcast_to(x[:1], x.shape)),
+    ],
+)
+@pytest.mark.parametrize("function", [softmax, logsumexp])
+def test_any_layout_gives_the_bits_of_python(function: Any, name: str, layout: Callable[[Any], Any]) -> None:
+    x = layout(sample((4, 33)))
+    x.flags.writeable = name == "Fortran"
+    assert not x.flags.c_contiguous
+    for axis in (-1, 0):
+        assert_same_bits(ALONG[function](x, axis), function(x, axis))
+
+
+def test_a_read_only_array_will_do() -> None:
+    x = sample((4, 33))
+    x.flags.writeable = False
+    assert_same_bits(log_softmax_along(x, -1), log_softmax(x))
+
+
+@pytest.mark.parametrize(("function", "dtype"), [(softmax, np.int64), (logsumexp, np.bool_)])
+def test_integers_and_bool_become_float64(function: Any, dtype: Any) -> None:
+    x = (sample((3, 5)) > 0).astype(dtype)
+    assert_same_bits(ALONG[function](x, 0), function(x, 0))
+
+
+def test_empty_arrays() -> None:
+    for shape in ((0, 3), (3, 0), (0, 0)):
+        x = np.empty(shape)
+        for axis in (0, 1):
+            for function in ALL:
+                assert_same_bits(ALONG[function](x, axis), function(x, axis))
+    assert logsumexp_along(np.empty(0), 0) == -np.inf
+
+
+@njit
+def in_every_way(x):
+    return (
+        softmax(x),
+        softmax(x, 0),
+        softmax(x, axis=-1, temperature=2),
+        softmax(x, temperature=0.5, out=None),
+        softmax(x, 0, temperature=np.float32(2.0), out=np.empty_like(x)),
+        log_softmax(x, temperature=0.0),
+        log_softmax(x, temperature=np.inf, axis=0),
+        logsumexp(x, 0, out=np.empty(x.shape[1])),
+    )
+
+
+def test_arguments_by_position_and_by_keyword() -> None:
+    x = sample((3, 20))
+    expected = (
+        softmax(x),
+        softmax(x, 0),
+        softmax(x, axis=-1, temperature=2),
+        softmax(x, temperature=0.5),
+        softmax(x, 0, temperature=2.0),
+        log_softmax(x, temperature=0.0),
+        log_softmax(x, temperature=np.inf, axis=0),
+        logsumexp(x, 0),
+    )
+    for result, wanted in zip(in_every_way(x), expected, strict=True):
+        assert_same_bits(result, wanted)
+
+
+@njit
+def with_defaults(x, axis=-1, out=None):
+    return logsumexp(softmax(x, axis=axis, out=out), axis)
+
+
+@njit
+def through_defaults(x):
+    return with_defaults(x), with_defaults(x, 0)
+
+
+def test_defaults_of_a_caller_are_passed_on() -> None:
+    x = sample((3, 20))
+    rows, columns = through_defaults(x)
+    assert_same_bits(rows, logsumexp(softmax(x)))
+    assert_same_bits(columns, logsumexp(softmax(x, 0), 0))
+
+
+@njit(parallel=True)
+def in_a_parallel_loop(x, probabilities, sums):
+    for row in prange(x.shape[0]):
+        softmax(x[row], out=probabilities[row])
+        sums[row] = logsumexp(x[row])
+
+
+def test_a_users_parallel_loop_gives_the_bits_of_python() -> None:
+    x = sample((200, 130), np.float32, 10)
+    probabilities, sums = np.empty_like(x), np.empty(200, np.float32)
+    in_a_parallel_loop(x, probabilities, sums)
+    assert_same_bits(probabilities, softmax(x))
+    assert_same_bits(sums, logsumexp(x))
+
+
+@njit(fastmath=True, error_model="python", boundscheck=True)
+def in_fast_math(x):
+    return softmax(x), log_softmax(x), logsumexp(x)
+
+
+def test_a_fast_math_caller_gets_the_same_bits_nan_and_infinities_too() -> None:
+    x = sample((8, 20))
+    x[0, 3] = x[1, 17] = np.nan
+    x[2, 4] = x[3, 18] = np.inf
+    x[4, 5] = x[5, 19] = -np.inf
+    x[6] = -np.inf
+    for result, function in zip(in_fast_math(x), ALL, strict=True):
+        assert_same_bits(result, function(x))
+
+
+# ----------------------------------------------------------------------------------------------------------------- out
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_out_is_filled_and_returned(function: Any) -> None:
+    x = sample((4, 33))
+    for axis in (-1, 0):
+        expected = function(x, axis)
+        out = np.full_like(expected, 77)
+        result = INTO[function](x, axis, out)
+        assert_same_bits(out, expected)
+        assert result.ctypes.data == out.ctypes.data
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_out_of_other_layouts_is_filled(function: Any) -> None:
+    x = sample((4, 33))
+    expected = function(x)
+    strided = np.full((*expected.shape, 2), 77.0)[..., 0]
+    INTO[function](x, -1, strided)
+    assert_same_bits(strided, expected)
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_out_may_be_x_itself(function: Any) -> None:
+    for axis in (-1, 0):
+        x = sample((4, 33))
+        expected = function(x, axis)
+        INTO[function](x, axis, x)
+        assert_same_bits(x, expected)
+
+
+@pytest.mark.parametrize("shift", [-7, -1, 1, 3, 12])
+@pytest.mark.parametrize("function", ALL)
+def test_out_may_overlap_x(function: Any, shift: int) -> None:
+    x = sample((4, 33))
+    for axis in (-1, 0):
+        expected = function(x, axis)
+        buffer = np.zeros(200)
+        overlapping = buffer[20 : 20 + x.size].reshape(x.shape)
+        overlapping[...] = x
+        out = buffer[20 + shift : 20 + shift + expected.size].reshape(expected.shape)
+        INTO[function](overlapping, axis, out)
+        assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_out_of_another_shape_raises_value_error_and_is_untouched(function: Any) -> None:
+    x = sample((4, 33))
+    result = function(x)
+    for out in (np.full((5, *result.shape[1:]), 77.0), np.full((5, *result.shape[1:], 2), 77.0)[..., 0]):
+        with pytest.raises(ValueError, match="out has another shape than the result"):
+            INTO[function](x, -1, out)
+        assert (out == 77).all()
+
+
+@njit
+def without_allocating(x, probabilities, logs, sums):
+    for _ in range(10):
+        softmax_into(x, -1, probabilities)
+        log_softmax_into(x, -1, logs)
+        logsumexp_into(x, -1, sums)
+        softmax(x, temperature=0.0, out=probabilities)
+        softmax_into(probabilities, -1, probabilities)
+
+
+@njit
+def doing_nothing(x, probabilities, logs, sums):
+    pass
+
+
+@njit
+def allocating(x, _probabilities, _logs, _sums):
+    return softmax_along(x, -1)
+
+
+def test_with_out_and_contiguous_rows_nothing_is_allocated() -> None:
+    x = sample((50, 130))
+    arguments = x, np.empty_like(x), np.empty_like(x), np.empty(50)
+    counts = []
+    was_on = _nrt_python.memsys_stats_enabled()
+    _nrt_python.memsys_enable_stats()
+    try:
+        for function in (doing_nothing, without_allocating, allocating):
+            function(*arguments)
+            before = rtsys.get_allocation_stats().alloc
+            function(*arguments)
+            counts.append(rtsys.get_allocation_stats().alloc - before)
+    finally:
+        if not was_on:
+            _nrt_python.memsys_disable_stats()
+    of_the_arguments, with_out, without = counts
+    assert with_out == of_the_arguments
+    assert without > of_the_arguments
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_an_axis_out_of_range_raises_value_error(function: Any) -> None:
+    for axis in (2, -3):
+        with pytest.raises(ValueError, match="axis is out of range for the dimensions of x"):
+            ALONG[function](sample((4, 33)), axis)
+    with pytest.raises(ValueError, match="axis is out of range for the dimensions of x"):
+        ALONG[function](sample(4), 1)
+
+
+@njit
+def at_temperature(x, temperature):
+    return softmax(x, temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [-1.0, -np.inf, np.nan])
+def test_a_negative_or_nan_temperature_raises_value_error(temperature: float) -> None:
+    words = re.escape("accepted is one real number, 0 to infinity")
+    for call in (at_temperature, lambda x, temperature: softmax(x, temperature=temperature)):
+        with pytest.raises(ValueError, match=words):
+            call(sample((4, 33)), temperature)
+
+
+def typing_errors() -> list[Any]:
+    x = sample((4, 33))
+    read_only = np.empty_like(x)
+    read_only.flags.writeable = False
+    return [
+        pytest.param(softmax_along, (x.astype(complex), -1), "x has dtype complex128; accepted are", id="complex"),
+        pytest.param(softmax_along, (x.astype(np.float16), -1), "x has dtype float16; accepted are", id="float16"),
+        pytest.param(logsumexp_along, (1.0, -1), "x has type float64; accepted is an array", id="scalar"),
+        pytest.param(softmax_along, (np.array(1.0), -1), "accepted is an array of at least one dimension", id="0-d"),
+        pytest.param(softmax_along, (x, 1.0), "axis has type float64; accepted is an integer", id="axis"),
+        pytest.param(logsumexp_along, (x, None), "axis has type none; accepted is an integer", id="axis None"),
+        pytest.param(softmax_into, (x, -1, x.astype(np.float32)), "out has dtype float32; the result has", id="dtype"),
+        pytest.param(softmax_into, (x, -1, np.empty(132)), "out has 1 dimensions; the result has 2", id="flat"),
+        pytest.param(logsumexp_into, (x, -1, x), "out has 2 dimensions; the result has 1", id="keepdims"),
+        pytest.param(softmax_into, (x, -1, read_only), "out is read-only; accepted is a writeable", id="read-only"),
+        pytest.param(softmax_into, (x, -1, 1.0), "out has type float64; accepted is an array", id="out"),
+        pytest.param(at_temperature, (x, "1"), "temperature has type unicode_type; accepted is", id="temperature"),
+        pytest.param(at_temperature, (x, 1j), "temperature has type complex128; accepted is", id="complex temperature"),
+    ]
+
+
+@pytest.mark.parametrize(("call", "arguments", "words"), typing_errors())
+def test_what_the_types_decide_is_a_typing_error_that_says_so(call: Any, arguments: Any, words: str) -> None:
+    with pytest.raises(TypingError, match=words):
+        call(*arguments)
+
+
+@njit
+def with_threads(x):
+    return softmax(x, threads=2)
+
+
+def test_threads_are_not_accepted() -> None:
+    with pytest.raises(TypingError, match="threads"):
+        with_threads(sample((4, 33)))
+
+
+CACHED = """
+import numba
+from softmaxjit import logsumexp
+
+@numba.njit(cache=True)
+def caller(x):
+    return logsumexp(x)
+"""
+
+
+def test_a_users_cached_function_hits_in_the_next_process(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(CACHED)
+    script = f"""
+    import json, sys
+    sys.path.insert(0, {str(tmp_path)!r})
+    import numpy as np
+    import user
+    value = user.caller(np.array([2.0]))
+    print(json.dumps([value, sum(user.caller.stats.cache_hits.values())]))
+    """
+    for hits in (0, 1):
+        assert run(script, tmp_path / "cache") == [2.0, hits]
