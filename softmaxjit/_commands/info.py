@@ -1,0 +1,64 @@
+"""``softmaxjit info``: what a bug report needs to say about where the library runs."""
+
+import os
+import platform
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core import config
+from numba.core.registry import cpu_target
+
+from .. import __version__, _jit, _threads
+from .._kernels.softmax import softmax_rows
+
+VECTOR_FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512vl", "neon", "sve", "sve2")
+
+
+def info() -> None:
+    """Print one fact a line."""
+    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    present = [feature for feature in VECTOR_FEATURES if f"+{feature}" in features.split(",")]
+    facts = {
+        "softmaxjit": __version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "CPU target": cpu,
+        "Vector features": " ".join(present) or "none",
+        "Vector width": f"{hardware_bits(present)} bits; the library counts in 512: 16 float32 or 8 float64 lanes",
+        "Threads": str(config.NUMBA_NUM_THREADS),
+        "Threading layer": threading_layer(),
+        "Cache directory": cache_directory(),
+    }
+    for name, value in facts.items():
+        print(f"{name + ':':<17}{value}")
+
+
+def hardware_bits(features: list[str]) -> int:
+    """Return the width of a vector register of the target."""
+    if "avx512f" in features:
+        return 512
+    return 256 if "avx" in features else 128
+
+
+def threading_layer() -> str:
+    """Return the layer that Numba launched, or would, and what that means here."""
+    try:
+        layer = numba.threading_layer()
+    except ValueError:  # none launched yet
+        layer = _threads._loadable_layer()
+    return layer if _threads.layer_is_safe() else f"{layer} (calls are serial: it allows one caller at a time)"
+
+
+def cache_directory() -> str:
+    """Return where compiled kernels are kept."""
+    dispatcher = numba.njit(softmax_rows.body)
+    _jit._enable_cache(dispatcher)
+    cache = getattr(dispatcher, "_cache", None)  # a plain function if compiling is turned off
+    if cache is not None and cache.cache_path:
+        return str(cache.cache_path)
+    reasons = {"SOFTMAXJIT_CACHE": "0", "NUMBA_DISABLE_JIT": "1"}
+    given = [f"{name}={value}" for name, value in reasons.items() if os.environ.get(name) == value]
+    return f"off ({', '.join(given) or 'no directory to write to'})"

@@ -1,0 +1,93 @@
+"""The command line: what its arguments are.  What the commands do is in ``_commands``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ._commands import CommandError
+from ._commands.apply import OPERATIONS, apply
+from ._commands.demo import demo
+from ._commands.info import info
+
+# Whether a file can be read is found out by reading it.
+FILE = click.Path(path_type=Path, readable=False)
+
+
+def parsed_axis(_context: click.Context, _parameter: click.Parameter, value: str) -> int | None:
+    """Return the axis as the library takes it."""
+    if value == "none":
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither an integer nor none") from None
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """Softmax, log-softmax and log-sum-exp on the CPU: fast, accurate, the same bits everywhere."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@commands.command("demo")
+@click.option(
+    "--figure",
+    type=FILE,
+    default=Path("softmaxjit-demo.png"),
+    show_default=True,
+    help="Where the figure goes.",
+)
+def demo_command(figure: Path) -> None:
+    """Show the library at work on real logits."""
+    demo(figure)
+
+
+@commands.command("info")
+def info_command() -> None:
+    """Print what a bug report needs to say."""
+    info()
+
+
+@commands.command("apply")
+@click.argument("source", metavar="IN.npy", type=FILE)
+@click.option("-o", "--output", "target", metavar="OUT.npy", required=True, type=FILE, help="May be IN.npy.")
+@click.option("--op", "operation", type=click.Choice(list(OPERATIONS)), default="softmax", show_default=True)
+@click.option(
+    "--axis",
+    metavar="INTEGER|none",
+    default="-1",
+    show_default=True,
+    callback=parsed_axis,
+    help="Axis of one distribution; none takes all.",
+)
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="From 0 to inf; not in logsumexp.")
+def apply_command(source: Path, target: Path, operation: str, axis: int | None, temperature: float) -> None:
+    """Apply softmax to a .npy file of any size.
+
+    Memory stays bounded. OUT.npy appears, or is replaced, when it is complete, and has the memory order of IN.npy.
+    Rows above 64 MiB that do not lie in one piece in IN.npy need free disk space for a second copy of it.
+    """
+    apply(source, target, operation, axis, temperature)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status, having said in one line what went wrong if anything did."""
+    try:
+        status = commands.main(arguments, prog_name="softmaxjit", standalone_mode=False)
+    except click.ClickException as error:
+        return _failed(error.format_message(), error.exit_code)
+    except CommandError as error:
+        return _failed(str(error), error.status)
+    except MemoryError:
+        return _failed("not enough memory", 1)
+    except (KeyboardInterrupt, click.Abort):
+        return _failed("stopped", 130)
+    return status if isinstance(status, int) else 0
+
+
+def _failed(message: str, status: int) -> int:
+    click.echo("softmaxjit: " + " ".join(message.split()), err=True)
+    return status
