@@ -13,6 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("softmaxjit: the command line needs more packages: pip install 'softmaxjit[cli]'", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("softmaxjit: stopped", file=sys.stderr)
+        return 130
     return cli.run(arguments)
 
 

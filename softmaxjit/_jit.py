@@ -17,8 +17,8 @@ import copy
 import functools
 import hashlib
 import os
+import re
 import types as python_types
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,15 @@ from numba.np.ufunc.dufunc import DUFunc
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
 
 
+if hasattr(os, "register_at_fork"):
+    # A child forked while another thread compiles would wait for ever for a lock that nobody holds.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
+
+
 def _target() -> tuple[Any, ...]:
     """Return what decides the machine code besides the source."""
     cpu = (config.CPU_NAME or binding.get_host_cpu_name(), config.CPU_FEATURES, codegen.get_host_cpu_features())
@@ -44,7 +53,9 @@ def _target() -> tuple[Any, ...]:
 def _stamp() -> str:
     digest = hashlib.sha256(repr(_target()).encode())
     package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
+    # A compiled file outside __pycache__ stands for a source that was not installed.
+    compiled = {path for path in package.rglob("*.pyc") if path.parent.name != "__pycache__"}
+    for path in sorted({*package.rglob("*.py"), *compiled}):
         digest.update(path.relative_to(package).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -70,6 +81,21 @@ def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(forceinline=True, **_OPTIONS)(_renamed(function))
 
 
+def routine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile what runs once a call, and is called rather than inlined: there the time to compile counts."""
+    return numba.njit(**_OPTIONS)(_renamed(function))
+
+
+def _after_compiling(name: str) -> Callable[..., Any]:
+    """Return the method of NumPy's ufuncs of that name, which finds the loops compiled."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.compile_loops()
+        return getattr(DUFunc, name)(self, *args, **kwargs)
+
+    return method
+
+
 class _TwoLoopUfunc(DUFunc):
     """A ufunc that compiles its float32 and float64 loops, and no others, when it is first needed.
 
@@ -77,32 +103,52 @@ class _TwoLoopUfunc(DUFunc):
     the dtype of a result, would depend on what was called before.
     """
 
+    accumulate, at, outer, reduce, reduceat = map(_after_compiling, ("accumulate", "at", "outer", "reduce", "reduceat"))
+
     def __call__(self, *args: Any, where: Any = True, **kwargs: Any) -> Any:
         """Call it as NumPy's ufuncs are called; Numba 0.68's own fail on any ``where``, so it is heeded here."""
+        self.compile_loops()
         if where is True:
             return super().__call__(*args, **kwargs)
         operands, given = args[: self.nin], args[self.nin :] or kwargs.pop("out", None)
-        result = super().__call__(*operands, **kwargs)
+        with np.errstate(all="ignore"):  # which masked elements may deserve
+            result = super().__call__(*operands, **kwargs)
         (out,) = given if isinstance(given, tuple) else (given,)
-        if out is None:
-            return result  # the rest is unspecified
+        if out is None:  # where masked, the result is unspecified
+            return np.broadcast_to(result, np.broadcast_shapes(np.shape(result), np.shape(where))).copy()
         np.copyto(out, result, where=where)
         return out
 
+    def compile_loops(self) -> None:
+        """Compile, unless it has been done."""
+        if self._frozen:
+            return
+        with global_compiler_lock:
+            if not self._frozen:
+                for element in (types.float32, types.float64):
+                    super()._compile_for_argtys((element,) * self.nin, element)
+                self.disable_compile()
+
     def _compile_for_args(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self._compile_for_argtys(())
+        self.compile_loops()
 
     def _compile_for_argtys(self, argtys: Any, return_type: Any = None) -> None:  # noqa: ARG002
-        if not self._frozen:
-            for element in (types.float32, types.float64):
-                super()._compile_for_argtys((element,) * self.nin, element)
-            self.disable_compile()
+        self.compile_loops()
 
 
-def elementwise(function: Callable[..., Any]) -> Any:
-    """Compile a function of floats into a NumPy ufunc, lazily; usable inside compiled code too."""
-    # Numba compiles ufuncs with the NumPy error model and takes no other.
-    return _TwoLoopUfunc(function, targetoptions={"fastmath": False, "nopython": True})
+def elementwise(plain: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function of floats into a NumPy ufunc, lazily; usable inside compiled code too.
+
+    Where compiling is turned off it is `plain`, which passes what it is given besides operands on to a ufunc of NumPy.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        if config.DISABLE_JIT:
+            return functools.wraps(function)(functools.partial(plain))
+        # Numba compiles ufuncs with the NumPy error model and takes no other.
+        return _TwoLoopUfunc(function, targetoptions={"fastmath": False, "nopython": True})
+
+    return decorate
 
 
 def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callable[..., Any]:
@@ -126,7 +172,7 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callab
     return register
 
 
-_kernel_names: Counter[tuple[str, str]] = Counter()
+_kernels: list["Kernel"] = []  # in the order in which modules make them, the same in every process
 
 
 class Kernel:
@@ -137,37 +183,38 @@ class Kernel:
     body : function
         ``body(x, n, ..., out)``: reads flat `x`, writes flat `out`, returns nothing and never raises.
     signature : callable
-        Maps the input's array type and the result's to the tuple of argument types.
+        Maps the input's array type, the result's, and the types of what may be of several to all argument types.
     """
 
     def __init__(self, body: Callable[..., Any], signature: Callable[..., tuple[types.Type, ...]]) -> None:
         self.body = body
         self._signature = signature
-        self._compiled: dict[tuple[str, bool], Any] = {}
-        # Several kernels may be made by one factory; modules make them in the same order in every process.
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+        # Several kernels may be made by one factory.
         name = (body.__module__, body.__name__)
-        self._ordinal = str(_kernel_names[name])
-        _kernel_names[name] += 1
+        self._ordinal = str(sum(name == (made.body.__module__, made.body.__name__) for made in _kernels))
+        _kernels.append(self)
 
-    def compiled(self, dtype: "np.dtype[Any]", *, parallel: bool = False) -> Any:
+    def compiled(self, dtype: "np.dtype[Any]", *variant: types.Type, parallel: bool = False) -> Any:
         """Return the dispatcher for one dtype, with exactly one signature, from the cache or compiled now."""
-        key = (dtype.name, parallel)
+        key = (dtype, parallel, *map(id, variant))  # Numba's types are singletons, and slow to hash
         if key not in self._compiled:
             # Numba's own lock: it is held where compiled code asks for a kernel, and a second lock could deadlock.
             with global_compiler_lock:
                 if key not in self._compiled:
-                    self._compiled[key] = self._compile(dtype, parallel)
+                    self._compiled[key] = self._compile(dtype, variant, parallel)
         return self._compiled[key]
 
-    def _compile(self, dtype: "np.dtype[Any]", parallel: bool) -> Any:
+    def _compile(self, dtype: "np.dtype[Any]", variant: tuple[types.Type, ...], parallel: bool) -> Any:
         element = numba.from_dtype(dtype)
         # Read-only, so that one signature takes writeable arrays too.
         source = types.Array(element, 1, "C", readonly=True)
         result = types.Array(element, 1, "C")
-        name = (self._ordinal, dtype.name, "parallel" if parallel else "serial")
+        kinds = [re.sub(r"\W+", "", str(kind)) for kind in variant]
+        name = (self._ordinal, dtype.name, *kinds, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(_renamed(self.body, *name))
         _enable_cache(dispatcher)
-        dispatcher.compile(types.void(*self._signature(source, result)))
+        dispatcher.compile(types.void(*self._signature(source, result, *variant)))
         dispatcher.disable_compile()
         return dispatcher
 
@@ -175,6 +222,14 @@ class Kernel:
 def kernel(signature: Callable[..., tuple[types.Type, ...]]) -> Callable[[Callable[..., Any]], Kernel]:
     """Decorate a kernel body; see `Kernel`."""
     return lambda body: Kernel(body, signature)
+
+
+def cache_directory() -> str | None:
+    """Return where compiled kernels are kept, or None where they are not."""
+    dispatcher = numba.njit(**_OPTIONS)(_kernels[0].body)
+    _enable_cache(dispatcher)
+    cache = getattr(dispatcher, "_cache", None)  # a plain function if compiling is turned off
+    return getattr(cache, "cache_path", None)
 
 
 def _enable_cache(dispatcher: Any) -> None:

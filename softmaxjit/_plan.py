@@ -1,15 +1,30 @@
 """Which kernel, serial or parallel: a pure function of facts, with every threshold and its measurement."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import _plain
+from ._jit import Kernel
+from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.log_softmax import log_softmax_rows
 from ._kernels.logsumexp import logsumexp_rows
-from ._kernels.rescale import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from ._kernels.softmax import softmax_rows
+from ._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
+from ._kernels.weighted import weighted_logsumexp_rows
 
-KERNELS = {"softmax": softmax_rows, "log_softmax": log_softmax_rows, "logsumexp": logsumexp_rows}
+KERNELS = {
+    "softmax": softmax_rows,
+    "log_softmax": log_softmax_rows,
+    "logsumexp": logsumexp_rows,
+    "softmax_vjp": softmax_vjp_rows,
+    "log_softmax_vjp": log_softmax_vjp_rows,
+}
+WEIGHTED = {"logsumexp": weighted_logsumexp_rows}
+PLAIN: dict[str, Callable[..., Any]] = {name: getattr(_plain, name) for name in KERNELS}
+
+COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 # Elements from which two threads beat one, their start included, whatever the operation and dtype: rows of 256 took 34
 # and 30 µs in softmax of float32, 123 and 79 µs in log_softmax of float64 (medians of 300 interleaved calls, two Zen 4
@@ -17,18 +32,36 @@ KERNELS = {"softmax": softmax_rows, "log_softmax": log_softmax_rows, "logsumexp"
 PARALLEL_ELEMENTS = 1 << 16
 
 
-class Plan(NamedTuple):
-    """What to run."""
+class Facts(NamedTuple):
+    """What the choice depends on."""
 
-    kernel: Any
+    operation: str
     dtype: "np.dtype[Any]"
+    rows: int
+    n: int  # length of a row
+    lowest_temperature: float = 1.0
+    highest_temperature: float = 1.0
+    masked: bool = False
+    weighted: bool = False
+    threads: int | None = None  # what the user asked for
+    compiled: bool = True  # whether Numba compiles at all
+
+
+class Plan(NamedTuple):
+    """What to run: a kernel, or a function of plain NumPy."""
+
+    kernel: Kernel | None
+    plain: Callable[..., Any]
     parallel: bool
-    takes_temperature: bool
-    rescale: bool  # the temperature first goes into the rows
+    prepare: bool  # masks and temperatures go into the rows first
 
 
-def plan(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, temperature: float, threads: int | None) -> Plan:
-    """Choose for `rows` rows of `n` elements; `threads` is what the user asked for."""
-    parallel = threads != 1 and rows > 1 and rows * n >= PARALLEL_ELEMENTS
-    rescale = not SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE
-    return Plan(KERNELS[operation], dtype, parallel, operation != "logsumexp", rescale)
+def plan(facts: Facts) -> Plan:
+    """Choose."""
+    plain = PLAIN[facts.operation]
+    if not facts.compiled or facts.dtype not in COMPILED_DTYPES:
+        return Plan(None, plain, parallel=False, prepare=False)
+    kernels = WEIGHTED if facts.weighted else KERNELS
+    direct = facts.lowest_temperature >= SMALLEST_TEMPERATURE and facts.highest_temperature <= LARGEST_TEMPERATURE
+    parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
+    return Plan(kernels[facts.operation], plain, parallel, prepare=facts.masked or not direct)

@@ -1,32 +1,133 @@
 """Run a planned kernel on rows."""
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import numpy as np
+from numba.core import config
 
 from . import _threads
 from ._args import Rows
-from ._kernels.rescale import rescale_rows, split_temperature
-from ._plan import Plan, plan
+from ._kernels.prepare import MASK, NO_MASK, fill_masked, prepare_rows
+from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from ._plan import Facts, Plan, plan
+
+Array = np.ndarray[Any, Any]
+
+SERIAL = nullcontext(1)
+
+# What masked entries become.
+FILL = {"softmax": 0.0, "log_softmax": -np.inf}
 
 
-def run_rows(operation: str, rows: Rows, temperature: float, threads: int | None) -> None:
-    """Apply an operation to rows, writing ``rows.target``."""
-    if rows.n == 0:
-        rows.target.fill(-np.inf)  # of logsumexp; the other results are empty
+def run_rows(operation: str, rows: Rows, threads: int | None) -> None:
+    """Apply softmax or log_softmax to rows."""
     if rows.x.size == 0:
         return
-    chosen = plan(operation, rows.x.dtype, rows.x.size // rows.n, rows.n, temperature, threads)
-    if not chosen.parallel:
-        _run(chosen, rows, temperature, parallel=False)
+    chosen = _planned(operation, rows, threads)
+    if chosen.kernel is None:
+        x, where, _ = _two_dimensional(rows)
+        with np.errstate(all="ignore"):
+            rows.target[...] = chosen.plain(x, rows.temperature, where).reshape(-1)
         return
-    with _threads.parallel_threads(threads) as granted:
-        _run(chosen, rows, temperature, parallel=granted > 1)
+    kind = _kind(rows.temperature)
+    with _threads_for(chosen, threads) as granted:
+        parallel = granted > 1
+        x = _prepared(rows, rows.target, parallel) if chosen.prepare else rows.x
+        chosen.kernel.compiled(x.dtype, kind, parallel=parallel)(x, rows.n, rows.temperature, rows.target)
+        if rows.where is not None:
+            fill = fill_masked.compiled(x.dtype, parallel=parallel)
+            fill(rows.target, rows.where, rows.n, FILL[operation])
 
 
-def _run(chosen: Plan, rows: Rows, temperature: float, *, parallel: bool) -> None:
-    x = rows.x
-    if chosen.rescale:
-        rescale_rows.compiled(chosen.dtype, parallel=parallel)(x, rows.n, temperature, rows.target)
-        x = rows.target
-        temperature, _ = split_temperature(temperature)
-    arguments = (temperature,) if chosen.takes_temperature else ()
-    chosen.kernel.compiled(chosen.dtype, parallel=parallel)(x, rows.n, *arguments, rows.target)
+def run_logsumexp(rows: Rows, threads: int | None) -> None:
+    """Apply logsumexp to rows, with weights or without."""
+    if rows.target.size == 0:
+        return
+    if rows.n == 0:
+        rows.target.fill(-np.inf)
+        if rows.sign is not None:
+            rows.sign.fill(0)
+        return
+    chosen = _planned("logsumexp", rows, threads)
+    if chosen.kernel is None:
+        _run_plain_logsumexp(chosen, rows)
+        return
+    with _threads_for(chosen, threads) as granted:
+        parallel = granted > 1
+        x = _prepared(rows, np.empty_like(rows.x), parallel) if chosen.prepare else rows.x
+        kernel = chosen.kernel.compiled(x.dtype, parallel=parallel)
+        if rows.second is not None:
+            kernel(x, rows.second, rows.n, rows.target, rows.sign)
+            return
+        kernel(x, rows.n, rows.target)
+    if rows.sign is not None:
+        rows.sign[...] = _sign_of_sum(rows.target)
+
+
+def run_vjp(operation: str, rows: Rows, threads: int | None) -> None:
+    """Apply a vector-Jacobian product to rows and cotangents."""
+    if rows.x.size == 0:
+        return
+    chosen = _planned(operation, rows, threads)
+    if chosen.kernel is None:
+        x, _, cotangent = _two_dimensional(rows)
+        with np.errstate(all="ignore"):
+            rows.target[...] = chosen.plain(x, cotangent, rows.temperature).reshape(-1)
+        return
+    with _threads_for(chosen, threads) as granted:
+        parallel = granted > 1
+        kernel = chosen.kernel.compiled(rows.x.dtype, _kind(rows.temperature), parallel=parallel)
+        kernel(rows.x, rows.second, rows.n, rows.temperature, rows.target)
+
+
+def _kind(temperature: float | Array) -> Any:
+    """Return the Numba type of a temperature."""
+    return ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW
+
+
+def _planned(operation: str, rows: Rows, threads: int | None) -> Plan:
+    tau = rows.temperature
+    lowest, highest = (tau, tau) if isinstance(tau, float) else (float(tau.min()), float(tau.max()))
+    number = rows.x.size // rows.n
+    masked, weighted = rows.where is not None, operation == "logsumexp" and rows.second is not None
+    compiled = not config.DISABLE_JIT
+    return plan(Facts(operation, rows.x.dtype, number, rows.n, lowest, highest, masked, weighted, threads, compiled))
+
+
+def _threads_for(chosen: Plan, threads: int | None) -> AbstractContextManager[int]:
+    """Return a context that gives the number of threads to run on."""
+    return _threads.parallel_threads(threads) if chosen.parallel else SERIAL
+
+
+def _prepared(rows: Rows, target: Array, parallel: bool) -> Array:
+    """Return the rows with masks and temperatures gone into them."""
+    mask = NO_MASK if rows.where is None else MASK
+    prepare = prepare_rows.compiled(rows.x.dtype, mask, _kind(rows.temperature), parallel=parallel)
+    prepare(rows.x, rows.where, rows.n, rows.temperature, target)
+    return target
+
+
+def _sign_of_sum(log: Array) -> Array:
+    """Return the sign of a sum of exponentials, which is 1, 0 or NaN, from its logarithm."""
+    return np.where(np.isnan(log), log, np.where(log == -np.inf, 0, 1))
+
+
+def _two_dimensional(rows: Rows) -> tuple[Array, Array | None, Array | None]:
+    """Return x, where and the second operand as plain functions take them."""
+    shape = (-1, rows.n)
+    where, second = rows.where, rows.second
+    return (
+        rows.x.reshape(shape),
+        None if where is None else where.reshape(shape),
+        None if second is None else second.reshape(shape),
+    )
+
+
+def _run_plain_logsumexp(chosen: Plan, rows: Rows) -> None:
+    x, where, weights = _two_dimensional(rows)
+    with np.errstate(all="ignore"):
+        log, sign = chosen.plain(x, where if weights is None else weights)
+    rows.target[...] = log if np.iscomplexobj(rows.target) else log.real
+    if rows.sign is not None:
+        rows.sign[...] = sign

@@ -46,9 +46,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
+def layer_name() -> str | None:
+    """Return the name of the layer that Numba has launched, or would launch; None where Numba would raise."""
+    return _launched_layer() or _loadable_layer()
+
+
 def layer_is_safe() -> bool:
-    """Whether the layer that Numba has launched, or would launch, survives concurrent callers."""
-    return (_launched_layer() or _loadable_layer()) in ("omp", "tbb")
+    """Whether that layer survives concurrent callers."""
+    return layer_name() in ("omp", "tbb")
 
 
 def _loadable_layer() -> str | None:

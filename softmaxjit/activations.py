@@ -1,7 +1,8 @@
 """softmax, log_softmax and logsumexp: from Python on any array, and under the same names inside ``@njit``."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _args, _run
@@ -12,7 +13,8 @@ def softmax(
     x: ArrayLike,
     axis: Axis = -1,
     *,
-    temperature: float = 1.0,
+    temperature: ArrayLike = 1.0,
+    where: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
 ) -> NDArray[Any]:
@@ -23,12 +25,18 @@ def softmax(
     Parameters
     ----------
     x : array_like, any shape
-        Logits.  float16, float32 and float64 keep their dtype; integers and bool become float64.
+        Logits.  Floats keep their dtype: float16 and ml_dtypes.bfloat16 are computed in float32 and rounded once,
+        longdouble in plain NumPy without the accuracy stated below.  Integers and bool become float64.  Masked
+        elements of a masked array count as False in `where`.
     axis : int, tuple of ints or None, default -1
         Axis or axes of one distribution; None takes all of them.
-    temperature : float, default 1.0
-        The temperature τ, from 0 to infinity.  Below 1 it sharpens, above 1 it flattens; 0 gives the limit, the
-        maxima sharing all probability, and infinity the uniform distribution.
+    temperature : float or array_like, default 1.0
+        The temperature τ, from 0 to infinity; an array broadcasts against `x` with length 1 along `axis`, so that each
+        row has its own.  Below 1 it sharpens, above 1 it flattens; 0 gives the limit, the maxima sharing all
+        probability, and infinity the uniform distribution over what is not -inf.
+    where : array_like of bool, optional
+        Broadcasts to the shape of `x`.  Elements where it is False take no part, whatever they hold, and get 0; a row
+        of which nothing is left is all 0.
     out : ndarray, optional
         Where the result goes, of exactly its shape and dtype; may be `x` itself.
     threads : int, optional
@@ -36,21 +44,23 @@ def softmax(
 
     Returns
     -------
-    ndarray
-        Probabilities in the shape of `x`; `out` if it was given.
+    ndarray or scalar
+        Probabilities in the shape of `x`, a NumPy scalar if it has no axis; `out` if it was given.
 
     Raises
     ------
     TypeError
-        `x` has a dtype without a softmax, or `out` is not an array.
+        `x` has a dtype without a softmax, or another argument is not of its kind.
     ValueError
-        `temperature` is negative or NaN, `threads` is below 1, or `out` has another shape or dtype or is read-only.
+        `temperature` is negative or NaN; it or `where` does not broadcast as said; an axis is there twice; `threads`
+        is below 1; or `out` has another shape or dtype or is read-only.
     numpy.exceptions.AxisError
         `axis` is out of range.
 
     Notes
     -----
-    At most 4 ulp from the exact value, whatever the size of the logits.  The same bits for any number of threads.
+    At most 4 ulp from the exact value, whatever the size of the logits and the length of the row.  The same bits for
+    any number of threads.
     Results below the smallest normal number of the dtype are 0.  A NaN or +inf in a row makes the row NaN, as does a
     row of -inf alone.
 
@@ -67,17 +77,21 @@ def softmax(
     array([0.09  , 0.2447, 0.6652])
     >>> softmax(np.array([1.0, 2.0, 3.0]), temperature=10).round(4)
     array([0.3006, 0.3322, 0.3672])
+    >>> softmax(np.array([1.0, np.nan, 1.0]), where=[True, False, True])
+    array([0.5, 0. , 0.5])
     """
-    rows = _args.same_shape_rows(x, axis, out)
-    _run.run_rows("softmax", rows, _args.checked_temperature(temperature), _args.checked_threads(threads))
-    return _args.restored(rows)
+    rows = _args.same_shape_rows(x, axis, temperature, where, out)
+    _run.run_rows("softmax", rows, _args.checked_threads(threads))
+    result: NDArray[Any] = _args.restored(rows, out)
+    return result
 
 
 def log_softmax(
     x: ArrayLike,
     axis: Axis = -1,
     *,
-    temperature: float = 1.0,
+    temperature: ArrayLike = 1.0,
+    where: ArrayLike | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
 ) -> NDArray[Any]:
@@ -88,11 +102,15 @@ def log_softmax(
     Parameters
     ----------
     x : array_like, any shape
-        Logits.  float16, float32 and float64 keep their dtype; integers and bool become float64.
+        Logits.  Floats keep their dtype: float16 and ml_dtypes.bfloat16 are computed in float32 and rounded once,
+        longdouble in plain NumPy without the accuracy stated below.  Integers and bool become float64.  Masked
+        elements of a masked array count as False in `where`.
     axis : int, tuple of ints or None, default -1
         Axis or axes of one distribution; None takes all of them.
-    temperature : float, default 1.0
+    temperature : float or array_like, default 1.0
         The temperature τ, from 0 to infinity, as in `softmax`.
+    where : array_like of bool, optional
+        Broadcasts to the shape of `x`.  Elements where it is False take no part, whatever they hold, and get -inf.
     out : ndarray, optional
         Where the result goes, of exactly its shape and dtype; may be `x` itself.
     threads : int, optional
@@ -100,8 +118,8 @@ def log_softmax(
 
     Returns
     -------
-    ndarray
-        Log-probabilities in the shape of `x`; `out` if it was given.
+    ndarray or scalar
+        Log-probabilities in the shape of `x`, a NumPy scalar if it has no axis; `out` if it was given.
 
     Raises
     ------
@@ -125,16 +143,44 @@ def log_softmax(
     >>> log_softmax(np.array([0.0, 100.0]))
     array([-1.00000000e+02, -3.72007598e-44])
     """
-    rows = _args.same_shape_rows(x, axis, out)
-    _run.run_rows("log_softmax", rows, _args.checked_temperature(temperature), _args.checked_threads(threads))
-    return _args.restored(rows)
+    rows = _args.same_shape_rows(x, axis, temperature, where, out)
+    _run.run_rows("log_softmax", rows, _args.checked_threads(threads))
+    result: NDArray[Any] = _args.restored(rows, out)
+    return result
 
 
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = ...,
+    *,
+    b: ArrayLike | None = ...,
+    where: ArrayLike | None = ...,
+    keepdims: bool = ...,
+    return_sign: Literal[True],
+    out: NDArray[Any] | None = ...,
+    threads: int | None = ...,
+) -> tuple[Any, Any]: ...
+@overload
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = ...,
+    *,
+    b: ArrayLike | None = ...,
+    where: ArrayLike | None = ...,
+    keepdims: bool = ...,
+    return_sign: bool = ...,
+    out: NDArray[Any] | None = ...,
+    threads: int | None = ...,
+) -> Any: ...
 def logsumexp(
     x: ArrayLike,
     axis: Axis = -1,
     *,
+    b: ArrayLike | None = None,
+    where: ArrayLike | None = None,
     keepdims: bool = False,
+    return_sign: bool = False,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
 ) -> Any:
@@ -145,20 +191,29 @@ def logsumexp(
     Parameters
     ----------
     x : array_like, any shape
-        float16, float32 and float64 keep their dtype; integers and bool become float64.
+        Dtypes as in `softmax`; complex numbers are computed in plain NumPy, like longdouble.
     axis : int, tuple of ints or None, default -1
         Axis or axes to sum over; None takes all of them.
+    b : array_like, optional
+        Weights of the exponentials, which may be negative; they and `x` broadcast to one shape (in compiled code, they
+        broadcast to that of `x`).  Where a weight is 0 the element takes no part, whatever it holds.
+    where : array_like of bool, optional
+        Broadcasts to that shape.  Elements where it is False take no part, whatever they hold.
     keepdims : bool, default False
         Leave the summed axes in the result with length 1.
+    return_sign : bool, default False
+        Return the sign of the sum too, and the logarithm of its absolute value.  Without it a negative sum gives NaN.
     out : ndarray, optional
-        Where the result goes, of exactly its shape and dtype.
+        Where the logarithm goes, of exactly its shape and dtype.
     threads : int, optional
         Largest number of threads.  By default Numba's current number for inputs large enough to gain from it.
 
     Returns
     -------
     ndarray or scalar
-        A NumPy scalar where no axis is left and `out` was not given.
+        The logarithm: a NumPy scalar where no axis is left and `out` was not given.
+    sign : ndarray or scalar
+        Only with `return_sign`: 1, -1, 0 for an empty sum or NaN; of complex numbers the sum over its absolute value.
 
     Raises
     ------
@@ -167,8 +222,8 @@ def logsumexp(
 
     Notes
     -----
-    At most 1 ulp from the exact value, except where m and the logarithm cancel each other.  NaN if there is a NaN;
-    otherwise infinite if there is a +inf; -inf for a row of -inf alone and for an empty one.
+    At most 1 ulp from the exact value, except where m and the logarithm, or weighted terms, cancel each other.  NaN if
+    there is a NaN; otherwise infinite if there is a +inf; -inf for a row of -inf alone and for an empty one.
 
     References
     ----------
@@ -179,10 +234,16 @@ def logsumexp(
     --------
     >>> import numpy as np
     >>> from softmaxjit import logsumexp
-    >>> logsumexp(np.array([1000.0, 1000.0]))
-    np.float64(1000.6931471805599)
+    >>> float(logsumexp(np.array([1000.0, 1000.0])))
+    1000.6931471805599
+    >>> log, sign = logsumexp(np.array([[1.0, 2.0]]), b=[1, -1], return_sign=True)
+    >>> log.round(4), sign
+    (array([1.5413]), array([-1.]))
     """
-    rows = _args.reduced_rows(x, axis, keepdims, out)
-    _run.run_rows("logsumexp", rows, 1.0, _args.checked_threads(threads))
-    result = _args.restored(rows)
-    return result[()] if out is None and result.ndim == 0 else result
+    rows = _args.reduced_rows(x, axis, b, where, keepdims, return_sign, out)
+    _run.run_logsumexp(rows, _args.checked_threads(threads))
+    if return_sign:
+        return _args.restored(rows, out), _args.restored_sign(rows)
+    if rows.second is not None and rows.sign is not None and rows.sign.dtype.kind == "f":
+        rows.target[rows.sign < 0] = np.nan
+    return _args.restored(rows, out)

@@ -1,10 +1,14 @@
 """The command line: what its arguments are.  What the commands do is in ``_commands``."""
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
+from . import __version__
 from ._commands import CommandError
 from ._commands.apply import OPERATIONS, apply
 from ._commands.demo import demo
@@ -25,6 +29,7 @@ def parsed_axis(_context: click.Context, _parameter: click.Parameter, value: str
 
 
 @click.group(invoke_without_command=True)
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
     """Softmax, log-softmax and log-sum-exp on the CPU: fast, accurate, the same bits everywhere."""
@@ -68,7 +73,10 @@ def apply_command(source: Path, target: Path, operation: str, axis: int | None, 
     """Apply softmax to a .npy file of any size.
 
     Memory stays bounded. OUT.npy appears, or is replaced, when it is complete, and has the memory order of IN.npy.
-    Rows above 64 MiB that do not lie in one piece in IN.npy need free disk space for a second copy of it.
+    Rows above 64 MiB that do not lie in one piece in IN.npy need free disk space for a second copy of it; rows of
+    longdouble need memory for several copies of one.
+
+    Ctrl-C leaves OUT.npy as it was. It is heeded after each block of 64 MiB; a row above that is one step.
     """
     apply(source, target, operation, axis, temperature)
 
@@ -76,7 +84,8 @@ def apply_command(source: Path, target: Path, operation: str, axis: int | None, 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status, having said in one line what went wrong if anything did."""
     try:
-        status = commands.main(arguments, prog_name="softmaxjit", standalone_mode=False)
+        with _flushed_output():
+            status = commands.main(arguments, prog_name="softmaxjit", standalone_mode=False)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
     except CommandError as error:
@@ -86,6 +95,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _failed("stopped", 130)
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _flushed_output() -> Iterator[None]:
+    """Flush standard output while a failure can still be said in one line: at the interpreter's end it is too late."""
+    try:
+        yield
+        if sys.stdout is not None:  # None: the stream is closed
+            sys.stdout.flush()
+    except OSError as error:
+        # What the stream still holds goes nowhere, or its last flush would fail too.
+        with suppress(OSError, AttributeError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # whoever read it has read enough
+            raise SystemExit(1) from None
+        raise CommandError(f"{error.filename or 'standard output'}: {error.strerror}") from None
 
 
 def _failed(message: str, status: int) -> int:

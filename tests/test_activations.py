@@ -1,6 +1,7 @@
 """softmax, log_softmax and logsumexp from Python: every kind of argument, special values, and the same bits."""
 
 import itertools
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -76,8 +77,10 @@ def test_an_axis_that_is_out_of_range_raises_numpys_error(function: Any) -> None
         function(sample(), axis=(0, -3))
     with pytest.raises(AxisError):
         function(1.0)
-    with pytest.raises(TypeError):
-        function(sample(), axis=1.5)
+    for axis in (1.5, "0", [0.5]):
+        words = f"axis is {axis!r}; accepted are an integer, a tuple of integers or None"
+        with pytest.raises(TypeError, match=re.escape(words)):
+            function(sample(), axis=axis)
 
 
 # ---------------------------------------------------------------------------------------------- kinds of x, any layout
@@ -138,8 +141,6 @@ def test_a_reduction_to_no_dimension_gives_a_scalar_and_fills_an_out() -> None:
 @pytest.mark.parametrize(
     "x",
     [
-        np.ones(3, complex),
-        np.ones(3, np.longdouble),
         np.array(["1", "2"]),
         np.array([1, None]),
         np.array(["2020-01-01"], "M8[D]"),
@@ -148,14 +149,8 @@ def test_a_reduction_to_no_dimension_gives_a_scalar_and_fills_an_out() -> None:
     ids=lambda x: str(x.dtype),
 )
 def test_other_dtypes_are_refused_by_name(function: Any, x: np.ndarray) -> None:
-    with pytest.raises(TypeError, match=r"x has dtype .*; accepted are float16, float32, float64, integers or bool"):
-        function(x)
-
-
-@pytest.mark.parametrize("function", ALL)
-def test_a_masked_array_is_refused_as_its_mask_would_be_lost(function: Any) -> None:
-    x = np.ma.array([1.0, 2.0], mask=[True, False])
-    with pytest.raises(TypeError, match="mask"):
+    words = f"x has dtype {x.dtype}; accepted are float16, bfloat16, float32, float64, longdouble, integers"
+    with pytest.raises(TypeError, match=re.escape(words)):
         function(x)
 
 
@@ -330,15 +325,17 @@ def test_at_infinite_temperature_all_but_minus_infinity_share_equally(dtype: Any
 @pytest.mark.parametrize("temperature", [-1, -1e-300, -np.inf, np.nan, np.float32("nan")])
 def test_a_negative_or_nan_temperature_is_refused(function: Any, temperature: Any) -> None:
     out = np.full(3, 9.0)
-    with pytest.raises(ValueError, match=r"(?s)temperature is .*; accepted is one real number, 0 to infinity"):
+    words = re.escape(f"temperature is {temperature!r}; accepted are real numbers from 0 to infinity")
+    with pytest.raises(ValueError, match=words):
         function(np.ones(3), temperature=temperature, out=out)
     assert (out == 9).all()
 
 
 @pytest.mark.parametrize("function", SAME_SHAPE)
-@pytest.mark.parametrize("temperature", ["1", None, 1j, [1.0], np.ones(1), np.ones((2, 1))], ids=repr)
+@pytest.mark.parametrize("temperature", ["1", None, 1j, np.array("1"), [1j], [[1], [2, 3]], {}], ids=repr)
 def test_a_temperature_that_is_not_a_number_is_refused(function: Any, temperature: Any) -> None:
-    with pytest.raises(TypeError, match=r"(?s)temperature is .*; accepted is one real number, 0 to infinity"):
+    words = re.escape(f"temperature is {temperature!r}; accepted are real numbers from 0 to infinity")
+    with pytest.raises(TypeError, match=words):
         function(np.ones((2, 3)), temperature=temperature)
 
 

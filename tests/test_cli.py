@@ -32,6 +32,12 @@ def run_child(cache: Path | None, *arguments: str, **variables: str) -> "subproc
     )
 
 
+def run_in_shell(cache: Path, redirected: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command, its arguments followed by redirections, with a shell."""
+    script = "import subprocess, sys; sys.exit(subprocess.call(['bash', '-o', 'pipefail', '-c', sys.argv[1]]))"
+    return run_child(cache, "-c", script, f"cd '{cache}'; '{sys.executable}' -m softmaxjit {redirected}")
+
+
 def info(cache: Path | None, **variables: str) -> dict[str, str]:
     child = run_child(cache, "-m", "softmaxjit", "info", **variables)
     assert (child.returncode, child.stderr) == (0, "")
@@ -59,6 +65,47 @@ def test_wrong_arguments_are_said_in_one_line(arguments: list[str], capsys: pyte
     assert stdout == ""
     assert stderr.startswith("softmaxjit: ")
     assert stderr.count("\n") == 1
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"softmaxjit {softmaxjit.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", ["info", "demo", "--help", "--version"])
+def test_a_full_device_as_standard_output_is_said_in_one_line(tmp_path: Path, arguments: str) -> None:
+    child = run_in_shell(tmp_path, f"{arguments} >/dev/full")
+    assert child.stderr == "softmaxjit: standard output: No space left on device\n"
+    assert child.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", ["info", "demo", "--help"])
+def test_a_reader_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path, arguments: str) -> None:
+    child = run_in_shell(tmp_path, f"{arguments} | true")
+    assert child.stderr == ""
+
+
+def test_a_closed_standard_output_stream_stops_nothing(tmp_path: Path) -> None:
+    child = run_in_shell(tmp_path, "info >&-")
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_said_in_one_line(tmp_path: Path) -> None:
+    script = """
+import signal
+import sys
+from softmaxjit.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "click":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+sys.exit(main(["info"]))
+"""
+    child = run_child(tmp_path, "-c", script)
+    assert (child.returncode, child.stdout, child.stderr) == (130, "", "softmaxjit: stopped\n")
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
@@ -112,6 +159,10 @@ def test_info_gives_threads_and_layer(tmp_path: Path) -> None:
     facts = info(tmp_path, NUMBA_NUM_THREADS="1", NUMBA_THREADING_LAYER="workqueue")
     assert facts["Threads"] == "1"
     assert facts["Threading layer"] == "workqueue (calls are serial: it allows one caller at a time)"
+
+
+def test_info_says_that_no_threading_layer_loads(tmp_path: Path) -> None:
+    assert info(tmp_path, NUMBA_THREADING_LAYER="unheard-of")["Threading layer"] == "none (calls are serial)"
 
 
 def test_info_launches_no_threading_layer(tmp_path: Path) -> None:

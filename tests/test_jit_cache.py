@@ -3,6 +3,7 @@
 A miniature package with the real `_jit.py` shows most of it: it compiles in a tenth of the time.
 """
 
+import compileall
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -144,10 +145,11 @@ SOFTMAX_OF_TWO = """
 import json
 import numpy as np
 from softmaxjit import softmax
-from softmaxjit._kernels import softmax as module
+from softmaxjit._kernels.softmax import softmax_rows
+from softmaxjit._kernels.temperature import ONE_FOR_ALL
 x = np.array([[0.0, 1.0]], np.float32)
 values = softmax(x).tolist()
-hits = module.softmax_rows.compiled(x.dtype).stats.cache_hits
+hits = softmax_rows.compiled(x.dtype, ONE_FOR_ALL).stats.cache_hits
 print(json.dumps({"values": values, "hits": sum(hits.values())}))
 """
 
@@ -162,6 +164,23 @@ def test_an_edit_of_the_exponential_reaches_softmax(tmp_path: Path, cache: Path)
     assert after["hits"] == 0
     assert after["values"] != before["values"]
     assert run(SOFTMAX_OF_TWO, cache, packages) == after | {"hits": 1}
+
+
+def test_an_edit_of_an_installation_without_sources_gives_the_new_result(
+    packages: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Such a one is cached where the sources that it was compiled from are still in their place."""
+    installed = tmp_path / "installed"
+
+    def install() -> Path:
+        assert compileall.compile_dir(packages, legacy=True, force=True, quiet=1)
+        shutil.copytree(packages, installed, ignore=shutil.ignore_patterns("*.py"), dirs_exist_ok=True)
+        return installed
+
+    assert run(REPORT, cache, install()) == {"values": RIGHT, "hits": 0}
+    assert run(REPORT, cache, install()) == {"values": RIGHT, "hits": 1}
+    replace(packages / "miniature" / "constants.py", "3.0", "5.0")
+    assert run(REPORT, cache, install()) == {"values": [17.0, 1016.0], "hits": 0}
 
 
 # ------------------------------------------------------------------------------------------------ callers and settings

@@ -10,6 +10,7 @@ import pytest
 from numba import njit, prange
 from numba.core.errors import TypingError
 from numba.core.runtime import _nrt_python, rtsys
+from numpy.exceptions import AxisError
 
 from softmaxjit import log_softmax, logsumexp, softmax
 
@@ -298,11 +299,11 @@ def test_with_out_and_contiguous_rows_nothing_is_allocated() -> None:
 
 
 @pytest.mark.parametrize("function", ALL)
-def test_an_axis_out_of_range_raises_value_error(function: Any) -> None:
+def test_an_axis_out_of_range_raises_numpys_error(function: Any) -> None:
     for axis in (2, -3):
-        with pytest.raises(ValueError, match="axis is out of range for the dimensions of x"):
+        with pytest.raises(AxisError, match=f"axis {axis} is out of bounds for array of dimension 2"):
             ALONG[function](sample((4, 33)), axis)
-    with pytest.raises(ValueError, match="axis is out of range for the dimensions of x"):
+    with pytest.raises(AxisError, match="axis 1 is out of bounds for array of dimension 1"):
         ALONG[function](sample(4), 1)
 
 
@@ -313,7 +314,7 @@ def at_temperature(x, temperature):
 
 @pytest.mark.parametrize("temperature", [-1.0, -np.inf, np.nan])
 def test_a_negative_or_nan_temperature_raises_value_error(temperature: float) -> None:
-    words = re.escape("accepted is one real number, 0 to infinity")
+    words = re.escape("accepted are real numbers from 0 to infinity")
     for call in (at_temperature, lambda x, temperature: softmax(x, temperature=temperature)):
         with pytest.raises(ValueError, match=words):
             call(sample((4, 33)), temperature)
@@ -325,18 +326,24 @@ def typing_errors() -> list[Any]:
     read_only.flags.writeable = False
     return [
         pytest.param(softmax_along, (x.astype(complex), -1), "x has dtype complex128; accepted are", id="complex"),
-        pytest.param(softmax_along, (x.astype(np.float16), -1), "x has dtype float16; accepted are", id="float16"),
+        pytest.param(
+            softmax_along,
+            (x.astype(np.float16), -1),
+            "x has dtype float16; accepted are float32, float64, integers or bool",
+            id="float16",
+        ),
         pytest.param(logsumexp_along, (1.0, -1), "x has type float64; accepted is an array", id="scalar"),
         pytest.param(softmax_along, (np.array(1.0), -1), "accepted is an array of at least one dimension", id="0-d"),
-        pytest.param(softmax_along, (x, 1.0), "axis has type float64; accepted is an integer", id="axis"),
-        pytest.param(logsumexp_along, (x, None), "axis has type none; accepted is an integer", id="axis None"),
+        pytest.param(softmax_along, (x, 1.0), "axis has type float64; accepted are an integer", id="axis"),
         pytest.param(softmax_into, (x, -1, x.astype(np.float32)), "out has dtype float32; the result has", id="dtype"),
         pytest.param(softmax_into, (x, -1, np.empty(132)), "out has 1 dimensions; the result has 2", id="flat"),
         pytest.param(logsumexp_into, (x, -1, x), "out has 2 dimensions; the result has 1", id="keepdims"),
         pytest.param(softmax_into, (x, -1, read_only), "out is read-only; accepted is a writeable", id="read-only"),
         pytest.param(softmax_into, (x, -1, 1.0), "out has type float64; accepted is an array", id="out"),
-        pytest.param(at_temperature, (x, "1"), "temperature has type unicode_type; accepted is", id="temperature"),
-        pytest.param(at_temperature, (x, 1j), "temperature has type complex128; accepted is", id="complex temperature"),
+        pytest.param(at_temperature, (x, "1"), "temperature has type unicode_type; accepted are", id="temperature"),
+        pytest.param(
+            at_temperature, (x, 1j), "temperature has type complex128; accepted are", id="complex temperature"
+        ),
     ]
 
 

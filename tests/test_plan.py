@@ -5,15 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softmaxjit._kernels.rescale import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from softmaxjit._plan import KERNELS, PARALLEL_ELEMENTS, Plan, plan
+from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
+from softmaxjit._plan import KERNELS, PARALLEL_ELEMENTS, PLAIN, Facts, Plan, plan
 
 FLOAT32 = np.dtype(np.float32)
 
 
 def planned(**changes: Any) -> Plan:
-    facts = {"operation": "softmax", "dtype": FLOAT32, "rows": 1000, "n": 10, "temperature": 1.0, "threads": None}
-    return plan(**{**facts, **changes})
+    return plan(Facts("softmax", FLOAT32, 1000, 10)._replace(**changes))
 
 
 @pytest.mark.parametrize("operation", KERNELS)
@@ -21,7 +20,22 @@ def test_each_operation_has_its_kernel(operation: str) -> None:
     chosen = planned(operation=operation)
     assert chosen.kernel is KERNELS[operation]
     assert chosen.kernel.body.__name__ == f"{operation}_rows"
-    assert chosen.takes_temperature == (operation != "logsumexp")
+
+
+def test_weights_have_their_kernel() -> None:
+    chosen = planned(operation="logsumexp", weighted=True)
+    assert chosen.kernel is not None
+    assert chosen.kernel.body.__name__ == "weighted_logsumexp_rows"
+
+
+@pytest.mark.parametrize("operation", KERNELS)
+@pytest.mark.parametrize(
+    "changes", [{"dtype": np.dtype(np.longdouble)}, {"dtype": np.dtype(np.complex64)}, {"compiled": False}]
+)
+def test_what_no_kernel_takes_is_for_plain_numpy(operation: str, changes: dict[str, Any]) -> None:
+    chosen = planned(operation=operation, **changes)
+    assert chosen.kernel is None
+    assert chosen.plain is PLAIN[operation]
 
 
 def test_parallel_begins_at_the_threshold() -> None:
@@ -41,16 +55,20 @@ def test_one_thread_asked_for_is_serial(threads: int | None, parallel: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("temperature", "rescale"),
+    ("lowest", "highest", "prepare"),
     [
-        (1.0, False),
-        (SMALLEST_TEMPERATURE, False),
-        (np.nextafter(SMALLEST_TEMPERATURE, 0), True),
-        (LARGEST_TEMPERATURE, False),
-        (np.nextafter(LARGEST_TEMPERATURE, np.inf), True),
-        (0.0, True),
-        (np.inf, True),
+        (1.0, 1.0, False),
+        (SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE, False),
+        (np.nextafter(SMALLEST_TEMPERATURE, 0), 1.0, True),
+        (1.0, np.nextafter(LARGEST_TEMPERATURE, np.inf), True),
+        (0.0, 0.0, True),
+        (np.inf, np.inf, True),
     ],
 )
-def test_temperatures_beyond_the_kernels_go_into_the_rows_first(temperature: float, rescale: bool) -> None:
-    assert planned(temperature=temperature).rescale == rescale
+def test_temperatures_beyond_the_kernels_go_into_the_rows_first(lowest: float, highest: float, prepare: bool) -> None:
+    assert planned(lowest_temperature=lowest, highest_temperature=highest).prepare == prepare
+
+
+def test_masks_go_into_the_rows_first() -> None:
+    assert planned(masked=True).prepare
+    assert planned(operation="logsumexp", masked=True).prepare

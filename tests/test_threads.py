@@ -135,6 +135,34 @@ def test_children_and_grandchildren_of_a_fork_get_the_right_values(cache: Path, 
     assert run(HEADER + FORK + dedented(script), cache, NUMBA_THREADING_LAYER=layer) == [0, 0, 0]
 
 
+def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for_it(cache: Path) -> None:
+    script = """
+    import time
+    from numba.core import event
+
+    compiling = threading.Event()
+
+    class Listener(event.Listener):
+        def on_start(self, event):
+            compiling.set()
+
+        def on_end(self, event):
+            pass
+
+    event.register("numba:compile", Listener())
+    thread = threading.Thread(target=softmax, args=(x[:2],))
+    thread.start()
+    compiling.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(not np.isfinite(logsumexp(x[0]))))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    thread.join()
+    print(json.dumps(status))
+    """
+    assert run(HEADER + dedented(script), cache, SOFTMAXJIT_CACHE="0") == 0
+
+
 def test_a_child_that_was_forked_during_a_call_gets_the_right_values(cache: Path) -> None:
     script = """
     stop = False

@@ -14,7 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .. import _args, activations
+from .. import activations
+from .._args.values import checked_temperature, result_dtype
 from . import CommandError
 from .blocks import BlockwiseRun
 from .npy_files import read_map, replacement
@@ -28,6 +29,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 def apply(source_path: Path, target_path: Path, operation: str, axis: int | None, temperature: float) -> None:
     """Write the result of an operation on one .npy file to another, or to the same.
+
+    SIGINT, SIGTERM and SIGHUP are heeded after each block, and OUT is then as it was.  A block has at most 64 MiB, but
+    a row above that is one step.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def apply(source_path: Path, target_path: Path, operation: str, axis: int | None
     shape = source.array.shape
     if operation == "logsumexp":
         shape = tuple(length for k, length in enumerate(shape) if k not in axes)
-    dtype = _args.result_dtype(source.array.dtype)
+    dtype = result_dtype(str(source_path), source.array.dtype)
     directory = Path(os.path.realpath(target_path)).parent
     with (
         _stop_requests() as stop_if_asked,
@@ -74,7 +78,7 @@ def _with_temperature(operation: str, temperature: float) -> Callable[..., Any]:
             raise CommandError(f"--temperature is {temperature}; logsumexp has none, so accepted is 1", 2)
         return OPERATIONS[operation]
     try:
-        return functools.partial(OPERATIONS[operation], temperature=_args.checked_temperature(temperature))
+        return functools.partial(OPERATIONS[operation], temperature=checked_temperature(temperature, (), ()))
     except ValueError as error:
         raise CommandError(f"--{error}", 2) from None
 
@@ -116,7 +120,7 @@ def _stop_requests() -> Iterator[Callable[[], None]]:
 def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show progress in bytes on the standard error stream if that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: the stream is closed
     with Progress(*columns, console=Console(stderr=True), disable=not terminal) as progress:
         task = progress.add_task(title, total=None)
         yield lambda size, total: progress.update(task, advance=size, total=total)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .._args.values import computed_dtype, result_dtype
 from .npy_files import Array, Mapped, scratch
 
 BLOCK_BYTES = 64 << 20
@@ -125,7 +126,7 @@ class BlockwiseRun:
 
 def _kernel_dtype(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
     """Return the dtype in which the library computes, native."""
-    return np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+    return computed_dtype(result_dtype("x", dtype))
 
 
 def _blocks(shape: tuple[int, ...], limit: int) -> Iterator[Index]:

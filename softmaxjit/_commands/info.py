@@ -10,7 +10,6 @@ from numba.core import config
 from numba.core.registry import cpu_target
 
 from .. import __version__, _jit, _threads
-from .._kernels.softmax import softmax_rows
 
 VECTOR_FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512vl", "neon", "sve", "sve2")
 
@@ -45,20 +44,17 @@ def hardware_bits(features: list[str]) -> int:
 
 def threading_layer() -> str:
     """Return the layer that Numba launched, or would, and what that means here."""
-    try:
-        layer = numba.threading_layer()
-    except ValueError:  # none launched yet
-        layer = _threads._loadable_layer()
+    layer = _threads.layer_name()
+    if layer is None:
+        return "none (calls are serial)"
     return layer if _threads.layer_is_safe() else f"{layer} (calls are serial: it allows one caller at a time)"
 
 
 def cache_directory() -> str:
-    """Return where compiled kernels are kept."""
-    dispatcher = numba.njit(softmax_rows.body)
-    _jit._enable_cache(dispatcher)
-    cache = getattr(dispatcher, "_cache", None)  # a plain function if compiling is turned off
-    if cache is not None and cache.cache_path:
-        return str(cache.cache_path)
+    """Return where compiled kernels are kept, or why they are not."""
+    directory = _jit.cache_directory()
+    if directory is not None:
+        return directory
     reasons = {"SOFTMAXJIT_CACHE": "0", "NUMBA_DISABLE_JIT": "1"}
     given = [f"{name}={value}" for name, value in reasons.items() if os.environ.get(name) == value]
     return f"off ({', '.join(given) or 'no directory to write to'})"

@@ -15,10 +15,12 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
-from .. import _args
+from .._args.values import REAL, result_dtype
 from . import CommandError
 
 Array = np.ndarray[Any, Any]
+
+ACCEPTED = REAL.replace("bfloat16, ", "")  # which .npy files cannot name
 
 # What a file system without the call that reserves space answers.
 _NOT_SUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -107,10 +109,10 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, "np.dtyp
 
 def _check_contents(path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", available: int) -> None:
     try:
-        _args.result_dtype(dtype)
+        result_dtype(str(path), dtype)
     except TypeError:
-        raise CommandError(f"{path} has dtype {dtype}; accepted are {_args.ACCEPTED}") from None
-    if min(shape, default=0) < 0:
+        raise CommandError(f"{path} has dtype {dtype}; accepted are {ACCEPTED}") from None
+    if any(length < 0 or isinstance(length, bool) for length in shape):
         raise CommandError(f"{path} is not a .npy file that can be read: its shape is {shape}")
     needed = math.prod(shape) * dtype.itemsize
     if available < needed:

@@ -10,6 +10,7 @@ from .._simd.arithmetic import add_exactly, fma, multiply_exactly, select
 from .._simd.lanes import narrow, widen
 from .._simd.memory import data_of, lanes, load, load_part, store, store_part
 from .logsumexp import log_of_sum
+from .temperature import settled, settled_at
 
 
 def log_softmax_element(v: Any, largest: Any, inverse: Any, inverse_error: Any, log: Any, log_error: Any) -> Any:
@@ -56,8 +57,9 @@ def log_softmax_row(x, start, n, temperature, out):
         store_part(out, i, end - i, v)
 
 
-@kernel(lambda x, out: (x, types.intp, types.float64, out))
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def log_softmax_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
+    tau = settled(temperature)
     for row in prange(x.size // n):
-        log_softmax_row(data_of(x), row * n, n, temperature, data_of(out))
+        log_softmax_row(data_of(x), row * n, n, settled_at(tau, row), data_of(out))

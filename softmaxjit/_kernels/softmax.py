@@ -8,6 +8,7 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .shift import limits_of, shift_of_row
 from .sums import missing_from_largest, sum_row
+from .temperature import settled, settled_at
 
 # Of consecutive rows that one thread takes at a time: enough to hide the start of a block, few enough to share out.
 BLOCK_ELEMENTS = 1 << 14
@@ -52,6 +53,15 @@ def scaled_element(e, high, low, smallest, unscale, plain):
 
 
 @helper
+def start_of_row(x, row, n, temperature):
+    """Return what the sum of a row needs: the steps of its exponentials, its shift, the error of its largest."""
+    tau = settled_at(temperature, row)
+    steps = exp_steps(x, tau)
+    shift = shift_of_row(x, row * n, n, tau)
+    return steps, shift, missing_from_largest(x, steps, shift, tau)
+
+
+@helper
 def softmax_block(x, first, last, n, temperature, out):
     """Softmax of rows `first` to `last - 1`.
 
@@ -59,9 +69,7 @@ def softmax_block(x, first, last, n, temperature, out):
     processor fills the wait for the one with the work of the other (rows of 64 float32: 57 instead of 78 ns, of 1000:
     298 instead of 327 ns, interleaved runs on one Zen 4 core).
     """
-    steps = exp_steps(x, temperature)
-    shift = shift_of_row(x, first * n, n, temperature)
-    missing = missing_from_largest(x, steps, shift, temperature)
+    steps, shift, missing = start_of_row(x, first, n, temperature)
     for row in range(first, last):
         start = row * n
         if shift.reached:
@@ -71,19 +79,19 @@ def softmax_block(x, first, last, n, temperature, out):
         high, low = inverse_of(out, total, error + missing)
         plain = shift.plain
         if row + 1 < last:
-            shift = shift_of_row(x, start + n, n, temperature)
-            missing = missing_from_largest(x, steps, shift, temperature)
+            steps, shift, missing = start_of_row(x, row + 1, n, temperature)
         if plain:
             scale_row(out, start, n, high, low, True)
         else:
             scale_row(out, start, n, high, low, False)
 
 
-@kernel(lambda x, out: (x, types.intp, types.float64, out))
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def softmax_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = x.size // n
+    tau = settled(temperature)
     rows_per_block = max(1, BLOCK_ELEMENTS // n)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
-        softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, temperature, data_of(out))
+        softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, tau, data_of(out))

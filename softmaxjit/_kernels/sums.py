@@ -12,6 +12,9 @@ from .._simd.lanes import first_lane, sum_lanes
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
 from .shift import largest_exp
 
+# The partial sums of so many elements are flushed into one of float64: beyond it float32 would lose count.
+FLUSHED_ELEMENTS = 1 << 16
+
 
 @helper
 def sum_row(x, start, n, steps, shift, reached, out):
@@ -21,34 +24,20 @@ def sum_row(x, start, n, steps, shift, reached, out):
     over all but the maximum, with the rounding error of each term.  `reached` is a constant of the compiled code.
     """
     width = lanes(x)
-    end = start + n
+    i, end = start, start + n
     total = lost = splat(x, 0)
-    ties = 0
-    i = start
+    flushed, flushed_error, ties = 0.0, 0.0, 0
     while i + 4 * width <= end:
-        a, a_error, a_ties = term(x, i, load(x, i), steps, shift, reached, out)
-        b, b_error, b_ties = term(x, i + width, load(x, i + width), steps, shift, reached, out)
-        c, c_error, c_ties = term(x, i + 2 * width, load(x, i + 2 * width), steps, shift, reached, out)
-        d, d_error, d_ties = term(x, i + 3 * width, load(x, i + 3 * width), steps, shift, reached, out)
-        if out is None:
-            ab, ab_error = add_exactly(a, b)
-            cd, cd_error = add_exactly(c, d)
-            four, four_error = add_exactly(ab, cd)
-            total, error = add_exactly(total, four)
-            lost = lost + ((ab_error + cd_error) + four_error)
-            lost = lost + ((a_error + b_error) + (c_error + d_error))
-            ties += a_ties + b_ties + c_ties + d_ties
-        else:
-            four = (a + b) + (c + d)
-            # Half the additions, for 7 % of this loop on one Zen 4 core.  Where `four` is the larger, as in ascending
-            # rows, the error is itself off by a rounding of `four`: what one more uncompensated addition would cost.
-            total, error = add_to_larger(total, four)
-        lost = lost + error
-        i += 4 * width
+        stop = min(end, i + FLUSHED_ELEMENTS)
+        i, total, lost, block_ties = sum_fours(x, i, stop, total, lost, steps, shift, reached, out)
+        ties += block_ties
+        if stop < end:
+            flushed, flushed_error = add_pairs(flushed, flushed_error, sum_lanes(total, lost))
+            total = lost = splat(x, 0)
     halfway = i + 2 * width
     first = second = splat(x, 0)
-    while i + width <= end:
-        e, error, e_ties = term(x, i, load(x, i), steps, shift, reached, out)
+    while i < end:
+        e, error, e_ties = next_term(x, i, end - i, steps, shift, reached, out)
         if i < halfway:
             first = first + e
         else:
@@ -57,17 +46,61 @@ def sum_row(x, start, n, steps, shift, reached, out):
             lost = lost + error
             ties += e_ties
         i += width
-    if i < end:
-        e, error, e_ties = last_term(x, i, end - i, steps, shift, reached, out)
-        if i < halfway:
-            first = first + e
-        else:
-            second = second + e
-        if out is None:
-            lost = lost + error
-            ties += e_ties
     total, error = add_exactly(total, first + second)
-    return sum_lanes(total, lost + error), ties
+    return add_pairs(flushed, flushed_error, sum_lanes(total, lost + error)), ties
+
+
+@helper
+def next_term(x, i, count, steps, shift, reached, out):
+    """Return `term`, or `last_term` where no whole vector is left."""
+    if count >= lanes(x):
+        return term(x, i, load(x, i), steps, shift, reached, out)
+    return last_term(x, i, count, steps, shift, reached, out)
+
+
+@helper
+def sum_fours(x, i, stop, total, lost, steps, shift, reached, out):
+    """Add vectors, four at a time, to partial sums and what these have lost; return the index after them first."""
+    width = lanes(x)
+    ties = 0
+    while i + 4 * width <= stop:
+        four, four_error, four_ties = sum_of_four(x, i, steps, shift, reached, out)
+        if out is None:
+            total, error = add_exactly(total, four)
+            lost = lost + four_error
+            ties += four_ties
+        else:
+            # Half the additions, for 7 % of this loop on one Zen 4 core.  Where `four` is the larger, as in ascending
+            # rows, the error is itself off by a rounding of `four`: what one more uncompensated addition would cost.
+            total, error = add_to_larger(total, four)
+        lost = lost + error
+        i += 4 * width
+    return i, total, lost, ties
+
+
+@helper
+def sum_of_four(x, i, steps, shift, reached, out):
+    """Return the sum of four vectors of `term`, its error and the number of maxima; the last two if `out` is None."""
+    width = lanes(x)
+    a, a_error, a_ties = term(x, i, load(x, i), steps, shift, reached, out)
+    b, b_error, b_ties = term(x, i + width, load(x, i + width), steps, shift, reached, out)
+    c, c_error, c_ties = term(x, i + 2 * width, load(x, i + 2 * width), steps, shift, reached, out)
+    d, d_error, d_ties = term(x, i + 3 * width, load(x, i + 3 * width), steps, shift, reached, out)
+    if out is not None:
+        return (a + b) + (c + d), splat(x, 0), 0
+    ab, ab_error = add_exactly(a, b)
+    cd, cd_error = add_exactly(c, d)
+    four, four_error = add_exactly(ab, cd)
+    error = ((ab_error + cd_error) + four_error) + ((a_error + b_error) + (c_error + d_error))
+    return four, error, a_ties + b_ties + c_ties + d_ties
+
+
+@helper
+def add_pairs(x, error, other):
+    """Return ``x + error + other`` as a pair, `other` being one."""
+    y, y_error = other
+    s, lost = add_exactly(x, y)
+    return s, error + (y_error + lost)
 
 
 @helper

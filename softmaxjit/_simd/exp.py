@@ -4,13 +4,14 @@ x is reduced to n steps of ln2 and a remainder, ``x = n * ln2 + r`` with n an in
 (Remez) of the relative error, gives exp(r).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import types
 
 from .._jit import compiled_as
-from .arithmetic import fma, horner, larger, power_of_two, smaller
+from .arithmetic import equal_or_nan, fma, like, polynomial, power_of_two, select, smaller
 from .vector import element_of
 
 LOG2_E = 1.4426950408889634
@@ -74,7 +75,10 @@ REMAINDER = {
 
 
 def exp(x: Any) -> Any:
-    """Return exp(x) to 1 ulp: infinite above the range, gradually 0 below it, NaN for NaN."""
+    """Return exp(x) to 1 ulp: infinite above the range, gradually 0 below it, NaN for NaN.
+
+    No floating-point exception but overflow of finite x, and underflow.
+    """
     return np.exp(x)
 
 
@@ -84,17 +88,23 @@ def _exp(x):
     coefficients = REMAINDER[element_of(x)]
 
     def implementation(x):
-        x = smaller(c.highest, larger(c.lowest, x))  # in this order a NaN stays
-        shifted = fma(x, c.log2_e, c.magic)
+        zero = like(x, 0)
+        # Infinity and NaN take no part in the arithmetic, nor does what has a result of 0: subnormal stalls.
+        kept = equal_or_nan(x, like(x, math.inf))
+        value = smaller(c.highest, select(kept, zero, x))
+        vanishes = value < c.lowest
+        value = select(vanishes, zero, value)
+        shifted = fma(value, c.log2_e, c.magic)
         n = shifted - c.magic
-        leading = fma(n, c.negative_ln2_high, x)  # exact
+        leading = fma(n, c.negative_ln2_high, value)  # exact
         low = n * c.negative_ln2_low
         r = leading + low
-        less_one = leading + fma(horner(r, coefficients) * r, r, low)
+        less_one = leading + fma(polynomial(r, coefficients) * r, r, low)
         # 2**n in two factors, since it alone can leave the range of the format.
         half = fma(n, c.half, c.magic)
         first = power_of_two(half)
         second = power_of_two((shifted - half) + c.magic)
-        return fma(less_one, first, first) * second
+        result = fma(less_one, first, first) * second
+        return select(kept, x, select(vanishes, zero, result))
 
     return implementation

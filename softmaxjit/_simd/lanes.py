@@ -86,7 +86,7 @@ def narrow(typingctx, value):
 
 
 @intrinsic
-def _sum_tree(typingctx, value):
+def sum_tree(typingctx, value):
     """Return the sum of the lanes: halves first, then halves of those."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -121,7 +121,7 @@ def _sum_lanes(value, error):
     if value.element == types.float32:
 
         def of_float32(value, error):
-            return _sum_tree(widen(value) + widen(error)), 0.0
+            return sum_tree(widen(value) + widen(error)), 0.0
 
         return of_float32
 

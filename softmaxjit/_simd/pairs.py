@@ -53,21 +53,11 @@ _SQRT2 = 1.4142135623730951
 
 
 @helper
-def log1p_pair(x, error):
-    """Return log(1 + x + error) for x >= 0 as a float64 pair, high part first, to about 2**-58.
+def _log_of_octave(f, f_error, k):
+    """Return log(2**k (1 + f + f_error)), with 1 + f between 1/sqrt2 and sqrt2, as ``k ln2 + 2 atanh(f / (2 + f))``.
 
-    ``log(2**k (1 + f)) = k ln2 + 2 atanh(f / (2 + f))`` with 1 + f between 1/sqrt2 and sqrt2; the leading term
-    2 f / (2 + f) is carried as a pair.
+    The leading term 2 f / (2 + f) is carried as a pair.
     """
-    if not x < math.inf:
-        return x, 0.0
-    fraction, k = math.frexp(1.0 + x)
-    if fraction * _SQRT2 < 1.0:
-        fraction *= 2.0
-        k -= 1
-    scale = math.ldexp(1.0, -k)
-    f, f_error = add_exactly(scale - 1.0, x * scale)
-    f, f_error = add_exactly(f, f_error + error * scale)
     denominator, denominator_error = add_exactly(2.0, f)
     denominator_error += f_error
     z = f / denominator
@@ -79,3 +69,31 @@ def log1p_pair(x, error):
     # k * LN2 is itself rounded; its error joins the low part.
     _, whole_error = multiply_exactly(float(k), LN2)
     return add_exactly(high, low + (tail + (whole_error + k * LN2_ERROR)))
+
+
+@helper
+def _nearest_octave(x):
+    """Return k with x / 2**k between 1/sqrt2 and sqrt2."""
+    fraction, k = math.frexp(x)
+    return k - 1 if fraction * _SQRT2 < 1.0 else k
+
+
+@helper
+def log1p_pair(x, error):
+    """Return log(1 + x + error) for x >= 0 as a float64 pair, high part first, to within 2**-56.5."""
+    if not x < math.inf:
+        return x, 0.0
+    k = _nearest_octave(1.0 + x)
+    scale = math.ldexp(1.0, -k)
+    f, f_error = add_exactly(scale - 1.0, x * scale)
+    f, f_error = add_exactly(f, f_error + error * scale)
+    return _log_of_octave(f, f_error, k)
+
+
+@helper
+def log_pair(x, error, octaves):
+    """Return log((x + error) * 2**octaves) for a positive normal number x, as `log1p_pair` does."""
+    k = _nearest_octave(x)
+    scale = math.ldexp(1.0, -k)
+    f, f_error = add_exactly(x * scale - 1.0, error * scale)
+    return _log_of_octave(f, f_error, k + octaves)

@@ -1,0 +1,42 @@
+"""The ufuncs, called from NumPy, and on single numbers in a loop of the user's own, which the compiler vectorises."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+
+import softmaxjit
+
+from . import case
+
+
+@lru_cache(maxsize=1)
+def loop_over(operation: str) -> Callable[[np.ndarray, np.ndarray], None]:
+    """Return a user's loop that calls a ufunc on each number."""
+    function: Any = getattr(softmaxjit, operation)
+
+    @numba.njit
+    def loop(x: np.ndarray, out: np.ndarray) -> None:
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    return loop
+
+
+class Ufuncs:
+    # Longer than compiling, as no ufunc is kept in Numba's cache.
+    warmup_time = 4.0
+    timeout = 120
+
+    param_names = ("operation", "dtype")
+    params = (("exp", "log", "sigmoid", "log_sigmoid", "softplus"), ("float32", "float64"))
+
+    def time_ufunc_into(self, operation: str, dtype: str) -> None:
+        function, x, out = case(operation, (4096,), dtype)
+        function(x, out=out)
+
+    def time_users_loop(self, operation: str, dtype: str) -> None:
+        _, x, out = case(operation, (4096,), dtype)
+        loop_over(operation)(x, out)

@@ -1,0 +1,185 @@
+"""All arguments together: the operands of a row kernel, and what its result becomes."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .values import (
+    COMPLEX,
+    Array,
+    Axis,
+    as_array,
+    checked_axes,
+    checked_flag,
+    checked_temperature,
+    checked_where,
+    computed_dtype,
+    result_array,
+    result_dtype,
+)
+
+
+class Rows(NamedTuple):
+    """Operands of a row kernel and what its result becomes."""
+
+    x: Array  # flat
+    n: int  # length of a row
+    temperature: float | Array  # one for all rows, or one for each
+    where: Array | None  # flat; False for masked elements
+    second: Array | None  # flat, of the dtype of x: the weights of a sum, or a cotangent
+    target: Array  # flat; the kernel writes here
+    sign: Array | None  # flat; the sign of a sum, where there are weights or the user wants it
+    result: Array  # target, in the order of the rows
+    out: Array | None  # what the user gets, in the order of the rows, if it is not a view of target
+    returned: Array  # the user's view of it
+
+
+def same_shape_rows(x: Any, axis: Axis, temperature: Any, where: Any, out: Any) -> Rows:
+    """Return the operands of an operation whose result has the shape of `x`."""
+    array, unmasked = as_array("x", x)
+    dtype = result_dtype("x", array.dtype)
+    axes = checked_axes(axis, array.ndim)
+    tau = checked_temperature(temperature, array.shape, axes)
+    kept = checked_where(where, unmasked, array.shape)
+    result = result_array(out, array.shape, dtype)
+    return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, where=kept)
+
+
+def reduced_rows(x: Any, axis: Axis, b: Any, where: Any, keepdims: bool, return_sign: bool, out: Any) -> Rows:
+    """Return the operands of an operation whose result lacks the axes, or has length 1 there."""
+    keepdims, return_sign = checked_flag("keepdims", keepdims), checked_flag("return_sign", return_sign)
+    array, unmasked = as_array("x", x)
+    dtype = result_dtype("x", array.dtype, COMPLEX)
+    weights = None
+    if b is not None:
+        array, weights, dtype = _with_weights(array, b, dtype)
+    axes = checked_axes(axis, array.ndim)
+    kept = checked_where(where, unmasked, array.shape)
+    if weights is not None and kept is not None:
+        weights, kept = np.where(kept, weights, 0), None
+    if keepdims:
+        shape = tuple(1 if k in axes else length for k, length in enumerate(array.shape))
+    else:
+        shape = tuple(length for k, length in enumerate(array.shape) if k not in axes)
+    # The logarithm of a complex number's size is real.
+    result = result_array(out, shape, np.zeros(0, dtype).real.dtype if return_sign and dtype.kind == "c" else dtype)
+    destination = np.squeeze(result, axis=axes) if keepdims else result
+    signed = return_sign or weights is not None
+    return _rows(array, axes, destination, result, out, dtype=dtype, where=kept, second=weights, signed=signed)
+
+
+def two_operand_rows(name: str, first: Any, cotangent: Any, axis: Axis, temperature: Any, out: Any) -> Rows:
+    """Return the operands of an operation on two arrays, of which the second broadcasts to the shape of the first."""
+    array, other = _unmasked(name, first), _unmasked("cotangent", cotangent)
+    axes = checked_axes(axis, array.ndim)
+    tau = checked_temperature(temperature, array.shape, axes, positive=True)
+    try:
+        other = np.broadcast_to(other, array.shape)
+    except ValueError:
+        raise ValueError(
+            f"cotangent has shape {other.shape}; accepted are {array.shape}, the shape of {name}, "
+            "and shapes that broadcast to it"
+        ) from None
+    dtype = result_dtype(name, np.result_type(array, other))
+    result = result_array(out, array.shape, dtype)
+    return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, second=other)
+
+
+def _unmasked(name: str, value: Any) -> Array:
+    """Return an array-like as an array with an accepted dtype, and no mask."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; pass {name}.filled(0)")
+    array, _ = as_array(name, value)
+    result_dtype(name, array.dtype)
+    return array
+
+
+def _with_weights(array: Array, b: Any, dtype: "np.dtype[Any]") -> tuple[Array, Array, "np.dtype[Any]"]:
+    """Return an array and its weights, in one shape, and the dtype of the result."""
+    weights, unmasked = as_array("b", b)
+    result_dtype("b", weights.dtype, COMPLEX)
+    if unmasked is not None:
+        weights = np.where(unmasked, weights, 0)
+    # Python's numbers take the dtype of arrays beside them, which NumPy does not know of bfloat16.
+    if isinstance(b, np.generic) or not isinstance(b, int | float):
+        try:
+            dtype = result_dtype("b", np.result_type(dtype, b if isinstance(b, complex) else weights), COMPLEX)
+        except np.exceptions.DTypePromotionError:
+            raise TypeError(f"b has dtype {weights.dtype}; accepted are dtypes that go with {dtype} of x") from None
+    try:
+        shape = np.broadcast_shapes(array.shape, weights.shape)
+    except ValueError:
+        raise ValueError(f"b has shape {weights.shape}; it does not broadcast with shape {array.shape} of x") from None
+    return np.broadcast_to(array, shape), np.broadcast_to(weights, shape), dtype
+
+
+def _rows(
+    array: Array,
+    axes: tuple[int, ...],
+    destination: Array,
+    returned: Array,
+    out: Any,
+    *,
+    dtype: "np.dtype[Any] | None" = None,
+    temperature: float | Array = 1.0,
+    where: Array | None = None,
+    second: Array | None = None,
+    signed: bool = False,
+) -> Rows:
+    """Return the operands of a kernel: it writes to `destination` if it can, else to a buffer."""
+    written = computed_dtype(destination.dtype)
+    read = written if dtype is None else computed_dtype(dtype)
+    direct = destination.flags.c_contiguous and destination.flags.aligned and destination.dtype == written
+    target = destination if direct else np.empty(destination.shape, written)
+    user = None if out is None else destination
+    return Rows(
+        _flat(array, axes, read, user),
+        math.prod(array.shape[k] for k in axes),
+        temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), user),
+        None if where is None else _flat(where, axes, np.dtype(np.bool_), user),
+        None if second is None else _flat(second, axes, read, user),
+        target.reshape(-1),
+        np.empty(target.size, read) if signed else None,
+        target,
+        None if direct else destination,
+        returned,
+    )
+
+
+def _rows_last(array: Array, axes: tuple[int, ...]) -> Array:
+    """Return the array with `axes` moved to the end, a view."""
+    others = [k for k in range(array.ndim) if k not in axes]
+    return array.transpose([*others, *axes])
+
+
+def _flat(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]", out: Array | None) -> Array:
+    """Return the elements in row order; a copy where they do not lie so in memory, or `out` would overwrite them."""
+    flat = np.require(_rows_last(array, axes), dtype, ["C", "A"]).reshape(-1)
+    if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
+        return flat.copy()
+    return flat
+
+
+def _same_memory(flat: Array, out: Array) -> bool:
+    """Whether element i of both is the same memory, so that each row is read before it is overwritten."""
+    alike = out.flags.c_contiguous and out.size == flat.size and out.dtype == flat.dtype
+    return bool(alike and out.ctypes.data == flat.ctypes.data)
+
+
+def restored(rows: Rows, out: Any) -> Any:
+    """Return what the user gets once the kernel has run: `out` if given, else an array or, without axes, a scalar."""
+    if rows.out is not None:
+        with np.errstate(all="ignore"):  # a float16 overflows to infinity, as float32 and float64 do in the kernels
+            rows.out[...] = rows.result
+    if out is not None:
+        return out
+    return rows.returned if rows.returned.ndim else rows.returned[()]
+
+
+def restored_sign(rows: Rows) -> Any:
+    """Return the sign of a sum in the shape of its logarithm."""
+    sign = np.asarray(rows.sign).reshape(rows.returned.shape)
+    if sign.dtype.kind == "f":
+        sign = sign.astype(rows.returned.dtype, copy=False)
+    return sign if sign.ndim else sign[()]

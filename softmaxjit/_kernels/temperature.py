@@ -1,0 +1,113 @@
+"""Temperatures: one for all rows or one for each, and what of them the row kernels cannot take as it is."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from .._jit import compiled_as, helper
+
+ONE_FOR_ALL = types.float64
+ONE_FOR_EACH_ROW = types.Array(types.float64, 1, "C", readonly=True)
+
+# exp_steps multiplies powers of the temperature up to the third; within these bounds they stay normal in float32.
+SMALLEST_TEMPERATURE = 2.0**-40
+LARGEST_TEMPERATURE = 2.0**40
+
+_FARTHEST_EXPONENT = 1200  # beyond it every difference of two float64 is as good as infinite, or as 0
+_FAR = 4096.0  # |m| / temperature from which x - m is exact for every x that matters
+
+
+def temperature_at(temperature: Any, row: Any) -> Any:
+    """Return the temperature of a row."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(temperature_at, inline=True)
+def _temperature_at(temperature, row):
+    if isinstance(temperature, types.Array):
+        return lambda temperature, row: temperature[row]
+    return lambda temperature, row: temperature
+
+
+@helper
+def is_direct(temperature):
+    """Whether the row kernels take the temperature as it is; else `rescale_row` must come first."""
+    return SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE
+
+
+@helper
+def split_temperature(temperature):
+    """Return ``(t, k)`` with temperature = t * 2**k, 1 <= t < 4 and k even."""
+    if not temperature > 0.0:
+        return 1.0, -_FARTHEST_EXPONENT
+    if temperature == np.inf:
+        return 1.0, _FARTHEST_EXPONENT
+    fraction, exponent = math.frexp(temperature)
+    # An even exponent, because the scaling is done in two equal steps, neither of which leaves the range.
+    k = (exponent - 1) // 2 * 2
+    return math.ldexp(fraction, exponent - k), k
+
+
+@helper
+def remaining(temperature):
+    """Return what is left of a temperature after `rescale_row`."""
+    return temperature if is_direct(temperature) else split_temperature(temperature)[0]
+
+
+def settled(temperature: Any) -> Any:
+    """Return what is left of the temperature after `rescale_row`, or the temperatures of all rows as they are."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(settled, inline=True)
+def _settled(temperature):
+    if isinstance(temperature, types.Array):
+        return lambda temperature: temperature
+    return lambda temperature: remaining(temperature)
+
+
+def settled_at(temperature: Any, row: Any) -> Any:
+    """Return what is left of a row's temperature; `temperature` is `settled`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(settled_at, inline=True)
+def _settled_at(temperature, row):
+    if isinstance(temperature, types.Array):
+        return lambda temperature, row: remaining(temperature[row])
+    return lambda temperature, row: temperature
+
+
+@helper
+def rescaled(value, largest, temperature, anchor, scale):
+    """Return one element, with the limits of temperature 0 and infinity taken."""
+    if temperature == 0.0:
+        distance = value - largest
+        return -np.inf if distance < 0.0 else distance
+    if temperature == np.inf:
+        return value if value == -np.inf else value - value
+    if scale < 1.0:  # the difference could overflow; scaling first loses nothing that counts beside the temperature
+        return (value * scale - anchor * scale) * scale
+    return ((value - anchor) * scale) * scale
+
+
+@helper
+def rescale_row(x, start, n, temperature):
+    """Make of a row one whose softmax at the `remaining` temperature is what it was at `temperature`.
+
+    Scaling by a power of two is exact; rows whose maximum m is many temperatures away from 0 become x - m first, which
+    is exact for every x that matters.
+    """
+    if is_direct(temperature):
+        return
+    _, exponent = split_temperature(temperature)
+    scale = math.ldexp(1.0, -exponent // 2)
+    largest = -np.inf
+    for i in range(start, start + n):
+        largest = max(largest, np.float64(x[i]))
+    near = abs(largest) * scale * scale <= _FAR
+    anchor = 0.0 if near else largest
+    for i in range(start, start + n):
+        x[i] = rescaled(np.float64(x[i]), largest, temperature, anchor, scale)

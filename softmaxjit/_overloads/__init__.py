@@ -1,0 +1,9 @@
+"""The public functions inside ``@njit``: the contract of `_args` by types, on the same kernels.
+
+Serial, so that a caller can run it in its own ``prange``; with `out` and rows that lie one after another in memory,
+nothing is allocated.
+"""
+
+from . import activations, gradients, special, sums
+
+__all__ = ["activations", "gradients", "special", "sums"]

@@ -1,0 +1,287 @@
+"""The compiled twin of ``_args.rows``: arguments of any layout become flat rows, and back.
+
+The axes of one row are given as a tuple with True for each of them: its length is known to the compiler, their number
+need not be.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core import errors
+from numba.cpython.unsafe.tuple import tuple_setitem
+from numpy.exceptions import AxisError
+
+from .._jit import compiled_as, routine
+from .checks import absent
+
+REPEATED_AXIS = "repeated axis in `axis` argument"
+BAD_TEMPERATURE = "temperature is negative or NaN; accepted are real numbers from 0 to infinity"
+BAD_TEMPERATURE_SHAPE = "temperature has a shape that does not broadcast to x with length 1 along axis"
+BAD_SHAPE = "where, b or cotangent has a shape that does not broadcast to that of the first argument"
+BAD_OUT_SHAPE = "out has another shape than the result"
+
+
+def axes_of(x: Any, axis: Any) -> Any:
+    """Return for each axis of `x` whether it is one of `axis`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(axes_of)
+def _axes_of(x, axis):
+    if absent(axis):
+        every = (True,) * x.ndim
+        return lambda x, axis: every
+    none = (False,) * x.ndim
+    if isinstance(axis, types.BaseTuple):
+        if len(axis) == 0:
+            return lambda x, axis: none
+
+        def of_several(x, axis):
+            is_axis = none
+            for one in axis:
+                is_axis = with_axis(is_axis, one)
+            return is_axis
+
+        return of_several
+    return lambda x, axis: with_axis(none, axis)
+
+
+@routine
+def with_axis(is_axis, axis):
+    """Return the axes and one more; raise where there is none such, or it is there already."""
+    ndim = len(is_axis)
+    if not -ndim <= axis < ndim:
+        raise AxisError(axis, ndim, "axis")
+    place = axis + ndim if axis < 0 else axis
+    if is_axis[place]:
+        raise ValueError(REPEATED_AXIS)
+    return tuple_setitem(is_axis, place, True)
+
+
+@routine
+def row_length(shape, is_axis):
+    """Return the number of elements in a row."""
+    n = 1
+    for k in range(len(shape)):
+        if is_axis[k]:
+            n *= shape[k]
+    return n
+
+
+@routine
+def rows_last(shape, is_axis):
+    """Return the numbers of all axes, those of a row last."""
+    order = shape
+    place = 0
+    for last in (False, True):
+        for k in range(len(shape)):
+            if is_axis[k] == last:
+                order = tuple_setitem(order, place, k)
+                place += 1
+    return order
+
+
+@routine
+def are_last(is_axis):
+    """Whether the axes of a row come last already."""
+    result = True
+    for k in range(len(is_axis) - 1):
+        result &= is_axis[k + 1] or not is_axis[k]
+    return result
+
+
+@routine
+def lengths_one(shape, is_axis, some_shape):
+    """Return the shape with length 1 along the axes of a row."""
+    for k in range(len(shape)):
+        some_shape = tuple_setitem(some_shape, k, 1 if is_axis[k] else shape[k])
+    return some_shape
+
+
+@routine
+def broadcasts(shape, to):
+    """Whether one shape broadcasts to the other."""
+    result = True
+    for k in range(1, len(shape) + 1):
+        result &= shape[len(shape) - k] in (1, to[len(to) - k])
+    return result
+
+
+@routine
+def broadcast_index(index, shape, at):
+    """Return the index of an array of a shape that broadcasts to that in which `index` lies; `at` is any such index."""
+    for k in range(len(shape)):
+        at = tuple_setitem(at, k, 0 if shape[k] == 1 else index[len(index) - len(shape) + k])
+    return at
+
+
+@routine
+def next_row(index, order, shape):
+    """Return the index after all along the last axis of `order` have been used up."""
+    for k in range(len(order) - 2, -1, -1):
+        axis = order[k]
+        if index[axis] + 1 < shape[axis]:
+            return tuple_setitem(index, axis, index[axis] + 1)
+        index = tuple_setitem(index, axis, 0)
+    return index
+
+
+# NumPy's transpose, broadcast_to and assignment would do the same in one line each, and take 15 s to compile.
+
+
+@routine
+def row_order(x, shape, is_axis, out):
+    """Write the elements of `x`, which broadcasts to `shape`, to flat `out` in the order of the rows; return it."""
+    order = rows_last(shape, is_axis)
+    last = order[len(order) - 1]
+    index = first_index(shape)
+    i = 0
+    while i < out.size:
+        for j in range(shape[last]):
+            out[i] = x[broadcast_index(tuple_setitem(index, last, j), x.shape, x.shape)]
+            i += 1
+        index = next_row(index, order, shape)
+    return out
+
+
+@routine
+def put_rows(rows, is_axis, out):
+    """Write flat rows to an array of any layout."""
+    shape = out.shape
+    order = rows_last(shape, is_axis)
+    last = order[len(order) - 1]
+    index = first_index(shape)
+    i = 0
+    while i < rows.size:
+        for j in range(shape[last]):
+            out[tuple_setitem(index, last, j)] = rows[i]
+            i += 1
+        index = next_row(index, order, shape)
+
+
+@routine
+def first_index(shape):
+    """Return the index of the first element."""
+    for k in range(len(shape)):
+        shape = tuple_setitem(shape, k, 0)
+    return shape
+
+
+def contiguous(x: Any, dtype: Any) -> Any:
+    """Return `x` in C order with elements of `dtype`: itself where it is so by type, else a copy."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(contiguous)
+def _contiguous(x, dtype):
+    if x.dtype != dtype.dtype:
+        return lambda x, dtype: np.ascontiguousarray(x).astype(dtype)
+    if x.layout != "C":
+        return lambda x, dtype: np.ascontiguousarray(x)
+    return lambda x, dtype: x
+
+
+def check_shape(out: Any, shape: Any) -> Any:
+    """Raise where there is an `out` of another shape."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(check_shape)
+def _check_shape(out, shape):
+    if absent(out):
+        return lambda out, shape: None
+
+    def implementation(out, shape):
+        if out.shape != shape:
+            raise ValueError(BAD_OUT_SHAPE)
+
+    return implementation
+
+
+def flat_view(x: Any) -> Any:
+    """Return the elements of an array in C order as a flat view; something of that type for other layouts."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(flat_view)
+def _flat_view(x):
+    if x.layout == "C":
+        return lambda x: x.reshape(-1)
+    return lambda x: np.empty(0, x.dtype)
+
+
+def apart(x: Any, out: Any) -> Any:
+    """Return `x`, or a copy if `out` overlaps it otherwise than element by element."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(apart)
+def _apart(x, out):
+    if absent(out):
+        return lambda x, out: x
+
+    def beside(x, out):
+        x_start, out_start = x.ctypes.data, out.ctypes.data
+        same = x_start == out_start and x.size == out.size
+        overlap = x_start < out_start + out.nbytes and out_start < x_start + x.nbytes
+        return x.copy() if overlap and not same else x
+
+    return beside
+
+
+def temperatures(x: Any, is_axis: Any, temperature: Any) -> Any:
+    """Return the temperature as float64: one for all rows, or a flat array with one for each."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(temperatures)
+def _temperatures(x, is_axis, temperature):
+    if not isinstance(temperature, types.Array):
+        return lambda x, is_axis, temperature: checked_temperature(temperature)
+
+    def one_for_each_row(x, is_axis, temperature):
+        shape = lengths_one(x.shape, is_axis, x.shape)
+        if not broadcasts(temperature.shape, shape):
+            raise ValueError(BAD_TEMPERATURE_SHAPE)
+        count = 1
+        for length in shape:
+            count *= length
+        flat = row_order(temperature, shape, is_axis, np.empty(count, np.float64))
+        for value in flat:
+            checked_temperature(value)
+        return flat
+
+    return one_for_each_row
+
+
+@routine
+def checked_temperature(temperature):
+    """Return the temperature as float64."""
+    if not temperature >= 0:
+        raise ValueError(BAD_TEMPERATURE)
+    return np.float64(temperature)
+
+
+def broadcast_rows(x: Any, is_axis: Any, other: Any, dtype: Any) -> Any:
+    """Return an array that broadcasts to `x` as a flat array in the order of its rows; None for None."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(broadcast_rows)
+def _broadcast_rows(x, is_axis, other, dtype):
+    if absent(other):
+        return lambda x, is_axis, other, dtype: None
+    if not isinstance(other, types.Array):
+        return lambda x, is_axis, other, dtype: np.full(x.size, other, dtype)
+    if not 1 <= other.ndim <= x.ndim:
+        raise errors.NumbaTypeError(
+            f"b or cotangent has {other.ndim} dimensions; accepted are 1 to {x.ndim} in compiled code"
+        )
+
+    def implementation(x, is_axis, other, dtype):
+        if not broadcasts(other.shape, x.shape):
+            raise ValueError(BAD_SHAPE)
+        return row_order(other, x.shape, is_axis, np.empty(x.size, dtype))
+
+    return implementation

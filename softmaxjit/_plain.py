@@ -1,0 +1,119 @@
+"""The operations in plain NumPy, on rows: for longdouble and complex numbers, and where compiling is turned off.
+
+Shifted by the maximum like the kernels, but with the rounding errors of x - max that the kernels avoid.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Temperature = float | Array  # one for all rows, or one for each
+
+
+def _shifted(x: Array, temperature: Temperature, where: Array | None) -> Array:
+    """Return (x - max) / temperature with its limits at 0 and infinity taken, and -inf for masked entries."""
+    tau = np.reshape(np.asarray(temperature, x.dtype), (-1, 1))
+    kept = x if where is None else np.where(where, x, -np.inf)
+    distance = kept - kept.max(axis=-1, keepdims=True)
+    z = np.where(tau == 0, np.where(distance < 0, -np.inf, distance), distance / tau)
+    # Where -inf / inf would be NaN, and 0 * inf.
+    z = np.where(tau == np.inf, np.where(kept == -np.inf, distance, distance * 0), z)
+    return z if where is None else np.where(where, z, -np.inf)
+
+
+def _without_maximum(z: Array) -> Array:
+    """Return exp(z), 0 at one maximum of each row."""
+    e = np.exp(z)
+    np.put_along_axis(e, z.argmax(axis=-1, keepdims=True), 0, axis=-1)
+    return e
+
+
+def _masked(result: Array, where: Array | None, fill: float) -> Array:
+    return result if where is None else np.where(where, result, fill)
+
+
+def softmax(x: Array, temperature: Temperature, where: Array | None) -> Array:
+    """Return the softmax of each row of a two-dimensional array."""
+    e = np.exp(_shifted(x, temperature, where))
+    return _masked(e / e.sum(axis=-1, keepdims=True), where, 0.0)
+
+
+def log_softmax(x: Array, temperature: Temperature, where: Array | None) -> Array:
+    """Return the logarithm of the softmax of each row of a two-dimensional array."""
+    z = _shifted(x, temperature, where)
+    largest = z.max(axis=-1, keepdims=True)  # 0, or NaN
+    log = np.log1p(_without_maximum(z).sum(axis=-1, keepdims=True)) + largest
+    return _masked(z - log, where, -np.inf)
+
+
+def softmax_vjp(probs: Array, cotangent: Array, temperature: Temperature) -> Array:
+    """Return the vector-Jacobian product of softmax in each row of a two-dimensional array."""
+    tau = np.reshape(np.asarray(temperature, probs.dtype), (-1, 1))
+    difference = cotangent - (probs * cotangent).sum(axis=-1, keepdims=True)
+    return np.where(probs == 0, probs * cotangent, probs * difference / tau)
+
+
+def log_softmax_vjp(log_probs: Array, cotangent: Array, temperature: Temperature) -> Array:
+    """Return the vector-Jacobian product of log_softmax in each row of a two-dimensional array."""
+    tau = np.reshape(np.asarray(temperature, log_probs.dtype), (-1, 1))
+    return np.asarray((cotangent - np.exp(log_probs) * cotangent.sum(axis=-1, keepdims=True)) / tau)
+
+
+def logsumexp(x: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Return log(abs(sum(weights * exp(x)))) of each row, complex for complex numbers, and the sign of the sum."""
+    if weights is not None:
+        x = np.where(weights == 0, -np.inf, x)  # no weight, no part in the sum, whatever x is
+    largest = x.real.max(axis=-1, keepdims=True)
+    terms = np.exp(x - largest) if weights is None else weights * np.exp(x - largest)
+    leading = x.real.argmax(axis=-1, keepdims=True)
+    leading_term = np.take_along_axis(terms, leading, axis=-1)
+    np.put_along_axis(terms, leading, 0, axis=-1)
+    ratio = terms.sum(axis=-1, keepdims=True) / leading_term
+    sign = _sign(1 + ratio) * _sign(leading_term)
+    log = largest + _log_of_size(leading_term) + _log1p_of_size(ratio)
+    # At infinities C99's exp and log say what is right.
+    naive = np.exp(x).sum(axis=-1, keepdims=True) if weights is None else (weights * np.exp(x)).sum(-1, keepdims=True)
+    finite = np.isfinite(log)
+    log = np.where(finite, log, _log_of_size(naive))
+    sign = np.where(finite, sign, _sign(naive))
+    if np.iscomplexobj(log):
+        log = np.where(finite, log.real + 1j * _wrapped(log.imag), log)
+    return log[..., 0], sign[..., 0]
+
+
+def _sign(x: Array) -> Array:
+    """Return x / abs(x), or 0 for 0, in the dtype of `x`."""
+    if np.iscomplexobj(x):
+        return np.where(x == 0, 0, np.exp(1j * np.angle(x)))
+    return np.sign(x)
+
+
+def _log_of_size(x: Array) -> Array:
+    return np.asarray(np.log(x if np.iscomplexobj(x) else np.abs(x)))
+
+
+def _log1p_of_size(x: Array) -> Array:
+    """Return log(abs(1 + x)), or log(1 + x) of complex numbers."""
+    return np.asarray(np.log1p(x if np.iscomplexobj(x) else np.where(x < -1, -2 - x, x)))
+
+
+def _wrapped(angle: Array) -> Array:
+    """Return an angle between -2 pi and 2 pi as one between -pi and pi; one that is so already keeps every bit."""
+    turn = np.where(np.abs(angle) > np.pi, np.copysign(2 * np.pi, angle), 0)
+    return angle - turn
+
+
+def softplus(x: Any, *out: Any, **keywords: Any) -> Any:
+    """Return log(1 + exp(x)) of each element."""
+    return np.logaddexp(0, x, *out, **keywords)
+
+
+def log_sigmoid(x: Any, *out: Any, **keywords: Any) -> Any:
+    """Return the logarithm of the sigmoid of each element."""
+    return np.negative(softplus(np.negative(x)), *out, **keywords)
+
+
+def sigmoid(x: Any, *out: Any, **keywords: Any) -> Any:
+    """Return 1 / (1 + exp(-x)) of each element."""
+    return np.exp(log_sigmoid(x), *out, **keywords)

@@ -1,0 +1,181 @@
+"""No kernel reads or writes beyond its arrays, each of which lies against an unreadable page, at any row length."""
+
+import functools
+import signal
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit._jit import routine
+from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
+from softmaxjit._kernels.log_softmax import log_softmax_rows
+from softmaxjit._kernels.prepare import MASK, fill_masked, prepare_rows
+from softmaxjit._kernels.softmax import softmax_rows
+from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
+from softmaxjit._kernels.weighted import weighted_logsumexp_rows
+from softmaxjit._simd.memory import data_of, load, load_part, store, store_part
+
+from .children import finish, run, start
+from .guard_pages import GuardedPages, Side
+from .oracles import DTYPES
+
+ROWS = 3
+# Beyond two rounds of the loops that take four vectors of 16 at once, and beyond a block of the sums.
+LENGTHS = (range(1, 141), (65536 + 64 + 17,))
+SIDES = get_args(Side)
+
+# By their public functions, and by themselves where the functions pass copies or have memory of their own.
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "softmax": lambda a: softmax(a.x, out=a.out),
+    "softmax of a wide row": lambda a: softmax(a.wide, out=a.out),
+    "softmax in place": lambda a: softmax(a.x, out=a.x),
+    "softmax where": lambda a: softmax(a.x, where=a.where, out=a.out),
+    "softmax temperatures": lambda a: softmax(a.x, temperature=a.tau, out=a.out),
+    "softmax extreme temperatures": lambda a: softmax(a.x, where=a.where, temperature=a.extreme, out=a.out),
+    "log_softmax": lambda a: log_softmax(a.x, out=a.out),
+    "log_softmax of a wide row": lambda a: log_softmax(a.wide, out=a.out),
+    "log_softmax in place": lambda a: log_softmax(a.x, out=a.x),
+    "log_softmax where": lambda a: log_softmax(a.x, where=a.where, out=a.out),
+    "log_softmax temperatures": lambda a: log_softmax(a.x, temperature=a.tau, out=a.out),
+    "log_softmax extreme temperatures": lambda a: log_softmax(a.x, where=a.where, temperature=a.extreme, out=a.out),
+    "logsumexp": lambda a: logsumexp(a.x, out=a.log),
+    "logsumexp of a wide row": lambda a: logsumexp(a.wide, out=a.log),
+    "logsumexp where": lambda a: logsumexp(a.x, where=a.where, out=a.log),
+    "logsumexp b": lambda a: logsumexp(a.x, b=a.b, out=a.log),
+    "logsumexp b where": lambda a: logsumexp(a.x, b=a.b, where=a.where, out=a.log),
+    "softmax_rows": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(a.flat.x, a.n, a.flat.tau, a.flat.out),
+    "log_softmax_rows": lambda a: log_softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "weighted_logsumexp_rows": lambda a: weighted_logsumexp_rows.compiled(a.dtype)(
+        a.flat.x, a.flat.b, a.n, a.log, a.sign
+    ),
+    "softmax_vjp_rows": lambda a: gradient_rows(softmax_vjp_rows, a, a.flat.tau),
+    "softmax_vjp_rows of temperature 1": lambda a: gradient_rows(softmax_vjp_rows, a, a.flat.ones),
+    "log_softmax_vjp_rows": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.tau),
+    "log_softmax_vjp_rows of temperature 1": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.ones),
+    "prepare_rows": lambda a: prepare_rows.compiled(a.dtype, MASK, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.flat.where, a.n, a.flat.extreme, a.flat.out
+    ),
+    "fill_masked": lambda a: fill_masked.compiled(a.dtype)(a.flat.out, a.flat.where, a.n, 0.0),
+}
+
+
+def gradient_rows(kernel: Any, a: Any, temperatures: np.ndarray) -> None:
+    kernel.compiled(a.dtype, ONE_FOR_EACH_ROW)(a.flat.x, a.flat.b, a.n, temperatures, a.flat.out)
+
+
+@functools.cache
+def operands(n: int, dtype: Any) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(n)
+    return {
+        "x": (5 * rng.standard_normal((ROWS, n))).astype(dtype),
+        "wide": (1000 * rng.standard_normal((ROWS, n))).astype(dtype),
+        "where": rng.random((ROWS, n)) < 0.7,
+        "tau": np.array([[0.5], [1.0], [3.0]]),
+        "ones": np.ones((ROWS, 1)),
+        "extreme": np.array([[0.0], [0.7], [np.inf]]),
+        "b": rng.standard_normal((ROWS, n)).astype(dtype),
+        "out": np.full((ROWS, n), np.nan, dtype),
+        "log": np.zeros(ROWS, dtype),
+        "sign": np.zeros(ROWS, dtype),
+    }
+
+
+def call(name: str, n: int, arrays: dict[str, np.ndarray]) -> list[bytes]:
+    """Return what all arrays hold after a call."""
+    flat = SimpleNamespace(**{key: array.reshape(-1) for key, array in arrays.items()})
+    CALLS[name](SimpleNamespace(**arrays, n=n, dtype=arrays["x"].dtype, flat=flat))
+    return [array.tobytes() for array in arrays.values()]
+
+
+def wrong_calls(dtype: Any) -> list[str]:
+    """Return the calls, if any, that wrote elsewhere or gave other results than in ordinary memory; run in a child."""
+    wrong = []
+    for lengths in LENGTHS:
+        pages = {name: GuardedPages(array.nbytes) for name, array in operands(max(lengths), dtype).items()}
+        for n, name in product(lengths, CALLS):
+            arrays = operands(n, dtype)
+            expected = call(name, n, {key: array.copy() for key, array in arrays.items()})
+            for side in SIDES:
+                held = {key: pages[key].hold(array, side) for key, array in arrays.items()}
+                right = call(name, n, held) == expected
+                if not right or not all(page.is_blank_around() for page in pages.values()):
+                    wrong.append(f"{name} {n} {side}")
+    return wrong
+
+
+@routine
+def copy_part(source, target, fill, loaded):
+    v = load_part(data_of(source), 0, target.size, fill)
+    store(data_of(loaded), 0, v)
+    store_part(data_of(target), 0, target.size, v)
+
+
+@routine
+def copy_whole(source, target):
+    store(data_of(target), 0, load(data_of(source), 0))
+
+
+def wrong_parts(dtype: Any) -> list[str]:
+    """Return the wrong copies of a part of a vector, of any length at any alignment; run in a child."""
+    size = np.dtype(dtype).itemsize
+    width = 64 // size
+    source, target = GuardedPages(), GuardedPages()
+    wrong = []
+    for count, side, gap in product(range(width + 1), SIDES, range(0, 64, size)):
+        x = np.arange(1, count + 1, dtype=dtype)
+        x_held, out = source.hold(x, side, gap), target.hold(np.zeros_like(x), side, gap)
+        loaded = np.zeros(width, dtype)
+        copy_part(x_held, out, 0.5, loaded)
+        right = loaded.tolist() == x.tolist() + [0.5] * (width - count) and out.tolist() == x.tolist()
+        if count == width:
+            out[:] = 0
+            copy_whole(x_held, out)
+            right = right and out.tolist() == x.tolist()
+        if not right or not target.is_blank_around():
+            wrong.append(f"{count} {side} {gap}")
+    return wrong
+
+
+def beyond(dtype: Any) -> None:
+    """Read a whole vector where there is a part of one."""
+    width = 64 // np.dtype(dtype).itemsize
+    copy_whole(GuardedPages().hold(np.zeros(width - 1, dtype), "end"), np.zeros(width, dtype))
+
+
+SCRIPT = """
+import faulthandler, json
+import numpy as np
+from tests.test_memory_safety import {function}
+faulthandler.enable()
+print(json.dumps({function}(np.{dtype})))
+"""
+
+
+def script(function: Callable[..., Any], dtype: Any) -> str:
+    return SCRIPT.format(function=function.__name__, dtype=dtype.__name__)
+
+
+def test_kernels_touch_nothing_beyond_their_arrays_at_any_row_length(tmp_path: Path) -> None:
+    children = [start(script(wrong_calls, dtype), tmp_path) for dtype in DTYPES]
+    assert [finish(child) for child in children] == [[], []]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_loads_and_stores_touch_nothing_beyond_a_part_of_a_vector(dtype: Any, tmp_path: Path) -> None:
+    assert run(script(wrong_parts, dtype), tmp_path) == []
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_element_too_many_ends_the_process(dtype: Any, tmp_path: Path) -> None:
+    child = start(script(beyond, dtype), tmp_path)
+    with pytest.raises(AssertionError, match="exit status -"):
+        finish(child)
+    assert child.returncode in {-signal.SIGSEGV, -signal.SIGBUS}
