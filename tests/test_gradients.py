@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
@@ -576,3 +577,16 @@ def test_longdouble_is_computed_in_longdouble(function: Any) -> None:
     result = function(a.astype(np.longdouble), g, temperature=0.5)
     assert result.dtype == np.longdouble
     np.testing.assert_allclose(result.astype(np.float64), function(a, g, temperature=0.5), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_a_number_as_cotangent_takes_the_dtype_of_the_array(function: Any) -> None:
+    a, _ = operands(function, (5, 40), np.float32)
+    assert_same_bits(function(a, 2.0), function(a, np.full((5, 40), 2, np.float32)))
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_dtypes_that_do_not_go_together_are_refused(function: Any) -> None:
+    a, g = operands(function, (5, 40), np.float16)
+    with pytest.raises(TypeError, match=r"cotangent has dtype float16; accepted are dtypes that go with bfloat16 of"):
+        function(a.astype(ml_dtypes.bfloat16), g)

@@ -295,6 +295,23 @@ def test_with_out_and_contiguous_rows_nothing_is_allocated() -> None:
     assert without > of_the_arguments
 
 
+@njit
+def with_scalars(x, yes, tau):
+    return (
+        softmax(x, where=True),
+        softmax(x, where=yes, temperature=tau),
+        logsumexp(x, where=False),
+        logsumexp(x, b=tau, return_sign=True),
+    )
+
+
+def test_scalars_and_arrays_without_an_axis_are_masks_temperatures_and_weights_too() -> None:
+    x, yes, tau = sample((3, 20)), np.array(True), np.array(2.5)
+    results, expected = with_scalars(x, yes, tau), with_scalars.py_func(x, yes, tau)
+    for result, wanted in zip((*results[:3], *results[3]), (*expected[:3], *expected[3]), strict=True):
+        assert_same_bits(result, wanted)
+
+
 # -------------------------------------------------------------------------------------------------------------- errors
 
 

@@ -74,6 +74,7 @@ def two_operand_rows(name: str, first: Any, cotangent: Any, axis: Axis, temperat
     array, other = _unmasked(name, first), _unmasked("cotangent", cotangent)
     axes = checked_axes(axis, array.ndim)
     tau = checked_temperature(temperature, array.shape, axes, positive=True)
+    dtype = _promoted("cotangent", cotangent, other, name, result_dtype(name, array.dtype))
     try:
         other = np.broadcast_to(other, array.shape)
     except ValueError:
@@ -81,7 +82,6 @@ def two_operand_rows(name: str, first: Any, cotangent: Any, axis: Axis, temperat
             f"cotangent has shape {other.shape}; accepted are {array.shape}, the shape of {name}, "
             "and shapes that broadcast to it"
         ) from None
-    dtype = result_dtype(name, np.result_type(array, other))
     result = result_array(out, array.shape, dtype)
     return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, second=other)
 
@@ -101,17 +101,25 @@ def _with_weights(array: Array, b: Any, dtype: "np.dtype[Any]") -> tuple[Array, 
     result_dtype("b", weights.dtype, COMPLEX)
     if unmasked is not None:
         weights = np.where(unmasked, weights, 0)
-    # Python's numbers take the dtype of arrays beside them, which NumPy does not know of bfloat16.
-    if isinstance(b, np.generic) or not isinstance(b, int | float):
-        try:
-            dtype = result_dtype("b", np.result_type(dtype, b if isinstance(b, complex) else weights), COMPLEX)
-        except np.exceptions.DTypePromotionError:
-            raise TypeError(f"b has dtype {weights.dtype}; accepted are dtypes that go with {dtype} of x") from None
+    dtype = _promoted("b", b, weights, "x", dtype)
     try:
         shape = np.broadcast_shapes(array.shape, weights.shape)
     except ValueError:
         raise ValueError(f"b has shape {weights.shape}; it does not broadcast with shape {array.shape} of x") from None
     return np.broadcast_to(array, shape), np.broadcast_to(weights, shape), dtype
+
+
+def _promoted(name: str, value: Any, array: Array, other: str, dtype: "np.dtype[Any]") -> "np.dtype[Any]":
+    """Return the dtype of a result from an argument, as given and as an array, and from the dtype of another."""
+    # Python's numbers take the dtype of arrays beside them, which NumPy does not know of bfloat16.
+    if isinstance(value, int | float) and not isinstance(value, np.generic):
+        return dtype
+    try:
+        return result_dtype(name, np.result_type(dtype, value if isinstance(value, complex) else array), COMPLEX)
+    except np.exceptions.DTypePromotionError:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; accepted are dtypes that go with {dtype} of {other}"
+        ) from None
 
 
 def _rows(

@@ -12,6 +12,7 @@ from .._kernels.prepare import MASK, NO_MASK, fill_masked, prepare_rows
 from .._kernels.softmax import softmax_rows
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
 from ..activations import log_softmax, softmax
+from .axes import are_last, axes_of, row_length
 from .checks import (
     absent,
     checked_array,
@@ -24,14 +25,12 @@ from .checks import (
 )
 from .rows import (
     apart,
-    are_last,
-    axes_of,
     broadcast_rows,
     check_shape,
     contiguous,
     flat_view,
     put_rows,
-    row_length,
+    refuse_where,
     row_order,
     temperatures,
 )
@@ -56,7 +55,7 @@ def _overload(function: Any, kernel: Kernel, masked_value: float) -> None:
         def implementation(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
             is_axis = axes_of(x, axis)
             tau = temperatures(x, is_axis, temperature)
-            mask = broadcast_rows(x, is_axis, where, np.bool_)
+            mask = broadcast_rows(x, is_axis, where, np.bool_, refuse_where)
             check_shape(out, x.shape)
             result = np.empty(x.shape, dtype) if out is None else out
             if x.size == 0:

@@ -65,12 +65,10 @@ def number_of_axes(x: Any, axis: Any) -> int:
 def checked_temperature(x: Any, temperature: Any) -> bool:
     """Return whether there is one temperature for each row."""
     number = types.Integer | types.Float | types.Boolean
-    if (
-        isinstance(temperature, types.Array)
-        and isinstance(temperature.dtype, number)
-        and 1 <= temperature.ndim <= x.ndim
-    ):
-        return True
+    if isinstance(temperature, types.Array) and isinstance(temperature.dtype, number):
+        if temperature.ndim > x.ndim:
+            raise errors.NumbaTypeError(f"temperature has {temperature.ndim} dimensions; accepted are up to {x.ndim}")
+        return temperature.ndim > 0
     if isinstance(temperature, number | types.Omitted | float | int):
         return False
     raise errors.NumbaTypeError(f"temperature has type {temperature}; accepted are {TEMPERATURES}")
@@ -80,9 +78,11 @@ def checked_where(x: Any, where: Any) -> bool:
     """Return whether there is a mask."""
     if absent(where):
         return False
-    if isinstance(where, types.Array) and where.dtype == types.boolean and 1 <= where.ndim <= x.ndim:
+    if isinstance(where, types.Boolean):
         return True
-    raise errors.NumbaTypeError(f"where has type {where}; accepted are None and arrays of bool that broadcast to x")
+    if isinstance(where, types.Array) and where.dtype == types.boolean and where.ndim <= x.ndim:
+        return True
+    raise errors.NumbaTypeError(f"where has type {where}; accepted are None, bool and arrays of it that broadcast to x")
 
 
 def checked_out(out: Any, element: Any, ndim: int) -> bool:

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core import errors
 from numba.np.numpy_support import as_dtype
 
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ..gradients import log_softmax_vjp, softmax_vjp
+from .axes import are_last, axes_of, row_length
 from .checks import (
     checked_array,
     checked_out,
@@ -20,14 +22,12 @@ from .checks import (
 )
 from .rows import (
     apart,
-    are_last,
-    axes_of,
     broadcast_rows,
     check_shape,
     contiguous,
     flat_view,
     put_rows,
-    row_length,
+    refuse_cotangent,
     row_order,
     temperatures,
 )
@@ -66,6 +66,8 @@ def _choose(
     """
     checked_array(name, first)
     checked_array("cotangent", cotangent)
+    if cotangent.ndim > first.ndim:
+        raise errors.NumbaTypeError(f"cotangent has {cotangent.ndim} dimensions; accepted are up to {first.ndim}")
     number_of_axes(first, axis)
     elements = {result_element(name, first.dtype), result_element("cotangent", cotangent.dtype)}
     element = types.float64 if types.float64 in elements else types.float32
@@ -91,7 +93,7 @@ def vjp(first, cotangent, axis, temperature, out, compute, dtype, in_order):
         compute(rows, apart(contiguous(cotangent, dtype), out).reshape(-1), n, tau, flat_view(result))
     else:
         buffer = row_order(first, first.shape, is_axis, np.empty(first.size, dtype))
-        compute(buffer, broadcast_rows(first, is_axis, cotangent, dtype), n, tau, buffer)
+        compute(buffer, broadcast_rows(first, is_axis, cotangent, dtype, refuse_cotangent), n, tau, buffer)
         put_rows(buffer, is_axis, result)
     return result
 

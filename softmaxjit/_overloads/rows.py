@@ -1,102 +1,18 @@
-"""The compiled twin of ``_args.rows``: arguments of any layout become flat rows, and back.
-
-The axes of one row are given as a tuple with True for each of them: its length is known to the compiler, their number
-need not be.
-"""
+"""The compiled twin of ``_args.rows``: arguments of any layout become flat rows, and back."""
 
 from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core import errors
 from numba.cpython.unsafe.tuple import tuple_setitem
-from numpy.exceptions import AxisError
 
 from .._jit import compiled_as, routine
+from .axes import lengths_one, rows_last
 from .checks import absent
 
-REPEATED_AXIS = "repeated axis in `axis` argument"
 BAD_TEMPERATURE = "temperature is negative or NaN; accepted are real numbers from 0 to infinity"
 BAD_TEMPERATURE_SHAPE = "temperature has a shape that does not broadcast to x with length 1 along axis"
-BAD_SHAPE = "where, b or cotangent has a shape that does not broadcast to that of the first argument"
 BAD_OUT_SHAPE = "out has another shape than the result"
-
-
-def axes_of(x: Any, axis: Any) -> Any:
-    """Return for each axis of `x` whether it is one of `axis`."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(axes_of)
-def _axes_of(x, axis):
-    if absent(axis):
-        every = (True,) * x.ndim
-        return lambda x, axis: every
-    none = (False,) * x.ndim
-    if isinstance(axis, types.BaseTuple):
-        if len(axis) == 0:
-            return lambda x, axis: none
-
-        def of_several(x, axis):
-            is_axis = none
-            for one in axis:
-                is_axis = with_axis(is_axis, one)
-            return is_axis
-
-        return of_several
-    return lambda x, axis: with_axis(none, axis)
-
-
-@routine
-def with_axis(is_axis, axis):
-    """Return the axes and one more; raise where there is none such, or it is there already."""
-    ndim = len(is_axis)
-    if not -ndim <= axis < ndim:
-        raise AxisError(axis, ndim, "axis")
-    place = axis + ndim if axis < 0 else axis
-    if is_axis[place]:
-        raise ValueError(REPEATED_AXIS)
-    return tuple_setitem(is_axis, place, True)
-
-
-@routine
-def row_length(shape, is_axis):
-    """Return the number of elements in a row."""
-    n = 1
-    for k in range(len(shape)):
-        if is_axis[k]:
-            n *= shape[k]
-    return n
-
-
-@routine
-def rows_last(shape, is_axis):
-    """Return the numbers of all axes, those of a row last."""
-    order = shape
-    place = 0
-    for last in (False, True):
-        for k in range(len(shape)):
-            if is_axis[k] == last:
-                order = tuple_setitem(order, place, k)
-                place += 1
-    return order
-
-
-@routine
-def are_last(is_axis):
-    """Whether the axes of a row come last already."""
-    result = True
-    for k in range(len(is_axis) - 1):
-        result &= is_axis[k + 1] or not is_axis[k]
-    return result
-
-
-@routine
-def lengths_one(shape, is_axis, some_shape):
-    """Return the shape with length 1 along the axes of a row."""
-    for k in range(len(shape)):
-        some_shape = tuple_setitem(some_shape, k, 1 if is_axis[k] else shape[k])
-    return some_shape
 
 
 @routine
@@ -239,6 +155,8 @@ def temperatures(x: Any, is_axis: Any, temperature: Any) -> Any:
 def _temperatures(x, is_axis, temperature):
     if not isinstance(temperature, types.Array):
         return lambda x, is_axis, temperature: checked_temperature(temperature)
+    if temperature.ndim == 0:
+        return lambda x, is_axis, temperature: checked_temperature(temperature[()])
 
     def one_for_each_row(x, is_axis, temperature):
         shape = lengths_one(x.shape, is_axis, x.shape)
@@ -263,25 +181,44 @@ def checked_temperature(temperature):
     return np.float64(temperature)
 
 
-def broadcast_rows(x: Any, is_axis: Any, other: Any, dtype: Any) -> Any:
-    """Return an array that broadcasts to `x` as a flat array in the order of its rows; None for None."""
+def broadcast_rows(x: Any, is_axis: Any, other: Any, dtype: Any, refuse: Any) -> Any:
+    """Return an array that broadcasts to `x` as a flat array in the order of its rows; None for None.
+
+    `refuse` raises the error for one that does not broadcast.
+    """
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(broadcast_rows)
-def _broadcast_rows(x, is_axis, other, dtype):
+def _broadcast_rows(x, is_axis, other, dtype, refuse):
     if absent(other):
-        return lambda x, is_axis, other, dtype: None
+        return lambda x, is_axis, other, dtype, refuse: None
     if not isinstance(other, types.Array):
-        return lambda x, is_axis, other, dtype: np.full(x.size, other, dtype)
-    if not 1 <= other.ndim <= x.ndim:
-        raise errors.NumbaTypeError(
-            f"b or cotangent has {other.ndim} dimensions; accepted are 1 to {x.ndim} in compiled code"
-        )
+        return lambda x, is_axis, other, dtype, refuse: np.full(x.size, other, dtype)
+    if other.ndim == 0:
+        return lambda x, is_axis, other, dtype, refuse: np.full(x.size, other[()], dtype)
 
-    def implementation(x, is_axis, other, dtype):
+    def implementation(x, is_axis, other, dtype, refuse):
         if not broadcasts(other.shape, x.shape):
-            raise ValueError(BAD_SHAPE)
+            refuse()
         return row_order(other, x.shape, is_axis, np.empty(x.size, dtype))
 
     return implementation
+
+
+@routine
+def refuse_where():
+    """Raise the error for a mask of a wrong shape."""
+    raise ValueError("where has a shape that does not broadcast to that of x")
+
+
+@routine
+def refuse_weights():
+    """Raise the error for weights of a wrong shape."""
+    raise ValueError("b has a shape that does not broadcast to that of x")
+
+
+@routine
+def refuse_cotangent():
+    """Raise the error for a cotangent of a wrong shape."""
+    raise ValueError("cotangent has a shape that does not broadcast to that of the first argument")

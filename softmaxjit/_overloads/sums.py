@@ -14,6 +14,7 @@ from .._kernels.prepare import MASK, NO_MASK, prepare_rows
 from .._kernels.temperature import ONE_FOR_ALL
 from .._kernels.weighted import weighted_logsumexp_rows
 from ..activations import logsumexp
+from .axes import are_last, axes_of, lengths_one, row_length
 from .checks import (
     absent,
     checked_array,
@@ -26,13 +27,11 @@ from .checks import (
 )
 from .rows import (
     apart,
-    are_last,
-    axes_of,
     broadcast_rows,
     check_shape,
     contiguous,
-    lengths_one,
-    row_length,
+    refuse_weights,
+    refuse_where,
     row_order,
 )
 
@@ -63,8 +62,8 @@ def _logsumexp(x, axis=-1, b=None, where=None, keepdims=False, return_sign=False
         is_axis = axes_of(x, axis)
         shape = result_shape(x.shape, is_axis, some_shape)
         check_shape(out, shape)
-        weights = broadcast_rows(x, is_axis, b, dtype)
-        mask = broadcast_rows(x, is_axis, where, np.bool_)
+        weights = broadcast_rows(x, is_axis, b, dtype, refuse_weights)
+        mask = broadcast_rows(x, is_axis, where, np.bool_, refuse_where)
         count = number_of_rows(x.shape, is_axis)
         target = target_of(out, count, dtype)
         sign = sign_array(count, dtype)
@@ -96,6 +95,8 @@ def _element(x: Any, b: Any) -> Any:
     if absent(b):
         return element
     if isinstance(b, types.Array):
+        if b.ndim > x.ndim:
+            raise errors.NumbaTypeError(f"b has {b.ndim} dimensions; accepted are up to {x.ndim} in compiled code")
         return types.float64 if result_element("b", b.dtype) == types.float64 else element
     if isinstance(b, types.Integer | types.Float | types.Boolean):
         return element
