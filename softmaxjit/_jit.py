@@ -108,14 +108,14 @@ class _TwoLoopUfunc(DUFunc):
     def __call__(self, *args: Any, where: Any = True, **kwargs: Any) -> Any:
         """Call it as NumPy's ufuncs are called; Numba 0.68's own fail on any ``where``, so it is heeded here."""
         self.compile_loops()
-        if where is True:
+        if where is True or (len(args) > self.nin and "out" in kwargs):  # the latter is an error, and NumPy's to raise
             return super().__call__(*args, **kwargs)
         operands, given = args[: self.nin], args[self.nin :] or kwargs.pop("out", None)
         with np.errstate(all="ignore"):  # which masked elements may deserve
             result = super().__call__(*operands, **kwargs)
         (out,) = given if isinstance(given, tuple) else (given,)
         if out is None:  # where masked, the result is unspecified
-            return np.broadcast_to(result, np.broadcast_shapes(np.shape(result), np.shape(where))).copy()
+            return np.broadcast_to(result, np.broadcast_shapes(np.shape(result), np.shape(where)), subok=True).copy()
         np.copyto(out, result, where=where)
         return out
 

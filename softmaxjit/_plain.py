@@ -15,10 +15,12 @@ def _shifted(x: Array, temperature: Temperature, where: Array | None) -> Array:
     """Return (x - max) / temperature with its limits at 0 and infinity taken, and -inf for masked entries."""
     tau = np.reshape(np.asarray(temperature, x.dtype), (-1, 1))
     kept = x if where is None else np.where(where, x, -np.inf)
-    distance = kept - kept.max(axis=-1, keepdims=True)
-    z = np.where(tau == 0, np.where(distance < 0, -np.inf, distance), distance / tau)
-    # Where -inf / inf would be NaN, and 0 * inf.
-    z = np.where(tau == np.inf, np.where(kept == -np.inf, distance, distance * 0), z)
+    largest = kept.max(axis=-1, keepdims=True)
+    distance = kept - largest
+    too_far = np.isneginf(distance) & np.isfinite(kept)  # for the difference, perhaps not for the quotient
+    z = np.where(too_far, kept / tau - largest / tau, distance / tau)
+    z = np.where(tau == 0, np.where(distance < 0, -np.inf, distance), z)
+    z = np.where(tau == np.inf, np.where(kept == -np.inf, distance, largest * 0), z)
     return z if where is None else np.where(where, z, -np.inf)
 
 
@@ -62,31 +64,57 @@ def log_softmax_vjp(log_probs: Array, cotangent: Array, temperature: Temperature
 
 def logsumexp(x: Array, weights: Array | None) -> tuple[Array, Array]:
     """Return log(abs(sum(weights * exp(x)))) of each row, complex for complex numbers, and the sign of the sum."""
+    direction, size = None, x.real  # of the terms: direction * exp(size + i x.imag)
     if weights is not None:
         x = np.where(weights == 0, -np.inf, x)  # no weight, no part in the sum, whatever x is
-    largest = x.real.max(axis=-1, keepdims=True)
-    terms = np.exp(x - largest) if weights is None else weights * np.exp(x - largest)
-    leading = x.real.argmax(axis=-1, keepdims=True)
+        direction, size = _sign(weights), x.real + np.log(np.abs(weights))
+    largest = size.max(axis=-1, keepdims=True)
+    terms = _times(direction, _exp(size - largest, x))
+    leading = size.argmax(axis=-1, keepdims=True)
     leading_term = np.take_along_axis(terms, leading, axis=-1)
     np.put_along_axis(terms, leading, 0, axis=-1)
     ratio = terms.sum(axis=-1, keepdims=True) / leading_term
     sign = _sign(1 + ratio) * _sign(leading_term)
     log = largest + _log_of_size(leading_term) + _log1p_of_size(ratio)
-    # At infinities C99's exp and log say what is right.
-    naive = np.exp(x).sum(axis=-1, keepdims=True) if weights is None else (weights * np.exp(x)).sum(-1, keepdims=True)
-    finite = np.isfinite(log)
-    log = np.where(finite, log, _log_of_size(naive))
-    sign = np.where(finite, sign, _sign(naive))
     if np.iscomplexobj(log):
-        log = np.where(finite, log.real + 1j * _wrapped(log.imag), log)
-    return log[..., 0], sign[..., 0]
+        log.imag = _wrapped(log.imag)
+    # Where the largest term is infinite or 0 C99's exp and log say what is right, of infinite terms if there are any.
+    finite = np.isfinite(largest)
+    counts = ~(size < largest)  # not what is finite beside +inf; all where a NaN is
+    extreme = _times(direction, _exp(np.where(np.isfinite(size), x.real, size), x))
+    total = np.where(counts, extreme, 0).sum(axis=-1, keepdims=True)
+    log = np.where(finite, log, _log_of_size(total))
+    return log[..., 0], np.where(finite, sign, _sign(total))[..., 0]
+
+
+def _times(direction: Array | None, terms: Array) -> Array:
+    """Return the product, where complex multiplication would make NaN of an infinite term times a real number."""
+    if direction is None:
+        return terms
+    if not np.iscomplexobj(terms) or np.any(direction.imag):
+        return np.asarray(terms * direction)
+    product = terms.copy()
+    product.real *= direction.real
+    product.imag = product.imag * direction.real + 0.0  # not -0, across which the angle of a negative sum jumps
+    return product
+
+
+def _exp(real: Array, x: Array) -> Array:
+    """Return exp(real), or exp(real + i x.imag) where `x` is complex."""
+    if not np.iscomplexobj(x):
+        return np.asarray(np.exp(real))
+    z = x.copy()
+    z.real = real
+    return np.asarray(np.exp(z))
 
 
 def _sign(x: Array) -> Array:
     """Return x / abs(x), or 0 for 0, in the dtype of `x`."""
-    if np.iscomplexobj(x):
-        return np.where(x == 0, 0, np.exp(1j * np.angle(x)))
-    return np.sign(x)
+    if not np.iscomplexobj(x):
+        return np.sign(x)
+    size = np.abs(x)
+    direction = np.where(np.isfinite(size), x / size, np.exp(1j * np.angle(x)))
+    return np.where(x == 0, 0, direction)
 
 
 def _log_of_size(x: Array) -> Array:

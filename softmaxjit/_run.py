@@ -126,8 +126,10 @@ def _two_dimensional(rows: Rows) -> tuple[Array, Array | None, Array | None]:
 
 def _run_plain_logsumexp(chosen: Plan, rows: Rows) -> None:
     x, where, weights = _two_dimensional(rows)
+    if where is not None:
+        x = np.where(where, x, -np.inf)
     with np.errstate(all="ignore"):
-        log, sign = chosen.plain(x, where if weights is None else weights)
+        log, sign = chosen.plain(x, weights)
     rows.target[...] = log if np.iscomplexobj(rows.target) else log.real
     if rows.sign is not None:
         rows.sign[...] = sign

@@ -26,8 +26,8 @@ def softmax(
     ----------
     x : array_like, any shape
         Logits.  Floats keep their dtype: float16 and ml_dtypes.bfloat16 are computed in float32 and rounded once,
-        longdouble in plain NumPy without the accuracy stated below.  Integers and bool become float64.  Masked
-        elements of a masked array count as False in `where`.
+        longdouble in plain NumPy without the accuracy stated below, with temperatures of float64.  Integers and bool
+        become float64.  Masked elements of a masked array count as False in `where`.
     axis : int, tuple of ints or None, default -1
         Axis or axes of one distribution; None takes all of them.
     temperature : float or array_like, default 1.0
@@ -63,6 +63,8 @@ def softmax(
     any number of threads.
     Results below the smallest normal number of the dtype are 0.  A NaN or +inf in a row makes the row NaN, as does a
     row of -inf alone.
+
+    Inside ``@njit`` it takes arrays of float32, float64, integers or bool with at least one axis, and no `threads`.
 
     References
     ----------
@@ -103,8 +105,8 @@ def log_softmax(
     ----------
     x : array_like, any shape
         Logits.  Floats keep their dtype: float16 and ml_dtypes.bfloat16 are computed in float32 and rounded once,
-        longdouble in plain NumPy without the accuracy stated below.  Integers and bool become float64.  Masked
-        elements of a masked array count as False in `where`.
+        longdouble in plain NumPy without the accuracy stated below, with temperatures of float64.  Integers and bool
+        become float64.  Masked elements of a masked array count as False in `where`.
     axis : int, tuple of ints or None, default -1
         Axis or axes of one distribution; None takes all of them.
     temperature : float or array_like, default 1.0
@@ -196,7 +198,8 @@ def logsumexp(
         Axis or axes to sum over; None takes all of them.
     b : array_like, optional
         Weights of the exponentials, which may be negative; they and `x` broadcast to one shape (in compiled code, they
-        broadcast to that of `x`).  Where a weight is 0 the element takes no part, whatever it holds.
+        broadcast to that of `x`).  Arrays of integers and bool count as float64, and the result has the dtype to which
+        NumPy promotes both.  Where a weight is 0 the element takes no part, whatever it holds.
     where : array_like of bool, optional
         Broadcasts to that shape.  Elements where it is False take no part, whatever they hold.
     keepdims : bool, default False

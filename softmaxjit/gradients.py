@@ -25,7 +25,7 @@ def softmax_vjp(
     Parameters
     ----------
     probs : array_like, any shape
-        What `softmax` returned, :math:`p`.  float16, float32 and float64; integers and bool count as float64.
+        What `softmax` returned, :math:`p`.  Any float; integers and bool count as float64.
     cotangent : array_like, broadcasts to the shape of `probs`
         Derivative of a scalar with respect to `probs`, :math:`\bar{p}`, of any of these dtypes.
     axis : int, tuple of ints or None, default -1
@@ -46,10 +46,10 @@ def softmax_vjp(
     Raises
     ------
     TypeError
-        An operand has a dtype without a softmax, `temperature` is not one number, or `out` is not an array.
+        An operand has a dtype without a softmax or is a masked array, or another argument is not of its kind.
     ValueError
-        `cotangent` does not broadcast to the shape of `probs`, `temperature` is 0, negative or NaN, `threads` is below
-        1, or `out` has another shape or dtype or is read-only.
+        `cotangent` does not broadcast to the shape of `probs`; `temperature` is 0, negative or NaN, or does not
+        broadcast as said; `threads` is below 1; or `out` has another shape or dtype or is read-only.
     numpy.exceptions.AxisError
         `axis` is out of range.
 
@@ -97,7 +97,7 @@ def log_softmax_vjp(
     Parameters
     ----------
     log_probs : array_like, any shape
-        What `log_softmax` returned, :math:`l`.  float16, float32 and float64; integers and bool count as float64.
+        What `log_softmax` returned, :math:`l`.  Any float; integers and bool count as float64.
     cotangent : array_like, broadcasts to the shape of `log_probs`
         Derivative of a scalar with respect to `log_probs`, :math:`\bar{l}`, of any of these dtypes.
     axis : int, tuple of ints or None, default -1
@@ -123,8 +123,9 @@ def log_softmax_vjp(
     Notes
     -----
     At most 4 ulp of :math:`(|\bar{l}_i| + e^{l_i} |\sum_j \bar{l}_j|) / \tau` from the exact value of the formula; the
-    sum is as good as exact, as in `softmax_vjp`.  An exponential below the smallest normal number counts as 0, as that
-    of -inf.  The same bits for any number of threads.  NaN and infinities give what they give in the formula.
+    sum is as good as exact, as in `softmax_vjp`, unless it overflows on the way.  An exponential below the smallest
+    normal number counts as 0, as that of -inf.  The same bits for any number of threads.  NaN and infinities give what
+    they give in the formula.
 
     References
     ----------

@@ -188,6 +188,13 @@ def test_where_broadcasts_and_spares_masked_elements_their_warnings() -> None:
     assert out.tolist() == [77, 0.5]
 
 
+def test_where_keeps_the_mask_of_a_masked_array_and_one_out_is_enough() -> None:
+    result = exp(np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False]), where=[True, True, False])
+    assert result.mask.tolist() == [False, True, False]
+    with pytest.raises(TypeError, match="out"):
+        exp([1.0], np.zeros(1), out=np.zeros(1), where=[True])
+
+
 METHODS = """
 import json
 import numpy as np

@@ -291,7 +291,7 @@ BY_TYPE = [
     (at_temperature, "1", "temperature has type unicode_type; accepted are real numbers"),
     (at_temperature, None, "temperature has type none; accepted are real numbers"),
     (at_temperature, np.ones((3, 1), complex), "temperature has type array(complex128, 2d, C); accepted are"),
-    (at_temperature, np.ones((1, 3, 1)), "temperature has type array(float64, 3d, C); accepted are"),
+    (at_temperature, np.ones((1, 3, 1)), "temperature has 3 dimensions; accepted are up to 2"),
     (masked, 1, "where has type int64; accepted are None, bool and arrays of it that broadcast to x"),
     (masked, np.ones((3, 4)), "where has type array(float64, 2d, C); accepted are None, bool and arrays of it"),
     (masked, np.ones((1, 3, 4), bool), "where has type array(bool, 3d, C); accepted are None, bool and arrays of it"),

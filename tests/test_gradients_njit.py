@@ -68,8 +68,8 @@ def test_wrong_values_raise_and_leave_out_alone() -> None:
     p, _, g, *_ = operands(np.float64)
     out = np.full_like(p, 77)
     cases = [
-        (p, g, 0.0, out, "temperature is 0; accepted are real numbers above 0, up to infinity"),
-        (p, g, -1.0, out, "temperature is negative or NaN; accepted are real numbers from 0 to infinity"),
+        (p, g, 0.0, out, "temperature is 0, negative or NaN; accepted are real numbers above 0, up to infinity"),
+        (p, g, -1.0, out, "temperature is 0, negative or NaN; accepted are real numbers above 0, up to infinity"),
         (p, g[:, :5].copy(), 1.0, out, "cotangent has a shape that does not broadcast"),
         (p[:2], g[:2], 1.0, out, "out has another shape than the result"),
     ]

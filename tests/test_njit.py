@@ -76,6 +76,15 @@ def test_any_axis_gives_the_bits_of_python(function: Any, dtype: Any) -> None:
             assert_same_bits(ALONG[function](x, axis), function(x, axis))
 
 
+@pytest.mark.parametrize(
+    "axis", [np.uint64(1), np.int8(-1), (np.uint64(0), np.uint64(2)), (np.int32(0), np.int64(1))], ids=str
+)
+def test_an_axis_may_be_of_any_integer_type(axis: Any) -> None:
+    x = sample((3, 4, 5))
+    as_python = tuple(map(int, axis)) if isinstance(axis, tuple) else int(axis)
+    assert_same_bits(softmax_along(x, axis), softmax(x, as_python))
+
+
 @pytest.mark.parametrize("function", ALL)
 def test_vectors_of_every_length_give_the_bits_of_python(function: Any) -> None:
     for n in (1, 2, 7, 8, 9, 15, 16, 17, 33, 64, 65, 130, 1001):

@@ -55,6 +55,8 @@ def test_the_dtype_is_that_to_which_numpy_promotes_x_and_b() -> None:
         (np.float32, np.float32, np.float32),
         (np.float32, np.float64, np.float64),
         (np.float32, np.int64, np.float64),
+        (np.float32, np.int8, np.float64),
+        (np.float32, np.bool_, np.float64),
         (np.float16, np.float16, np.float16),
         (np.float16, np.float32, np.float32),
         (np.int64, np.float32, np.float64),

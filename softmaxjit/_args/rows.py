@@ -114,8 +114,9 @@ def _promoted(name: str, value: Any, array: Array, other: str, dtype: "np.dtype[
     # Python's numbers take the dtype of arrays beside them, which NumPy does not know of bfloat16.
     if isinstance(value, int | float) and not isinstance(value, np.generic):
         return dtype
+    of_value = value if isinstance(value, complex) else result_dtype(name, array.dtype, COMPLEX)
     try:
-        return result_dtype(name, np.result_type(dtype, value if isinstance(value, complex) else array), COMPLEX)
+        return np.result_type(dtype, of_value)
     except np.exceptions.DTypePromotionError:
         raise TypeError(
             f"{name} has dtype {array.dtype}; accepted are dtypes that go with {dtype} of {other}"

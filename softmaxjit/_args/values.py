@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_tuple
 
 Axis = int | Sequence[int] | None
@@ -51,6 +52,8 @@ def checked_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
     except TypeError:
         raise TypeError(f"axis is {axis!r}; accepted are {AXES}") from None
+    except OverflowError:
+        raise AxisError(f"axis is {axis!r}; accepted are integers from {-ndim} to {ndim - 1}") from None
 
 
 def checked_temperature(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from numba import types
+import numpy as np
+from numba import literal_unroll, types
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numpy.exceptions import AxisError
 
@@ -29,12 +30,12 @@ def _axes_of(x, axis):
 
         def of_several(x, axis):
             is_axis = none
-            for one in axis:
-                is_axis = with_axis(is_axis, one)
+            for one in literal_unroll(axis):  # the integers may be of several types
+                is_axis = with_axis(is_axis, np.intp(one))
             return is_axis
 
         return of_several
-    return lambda x, axis: with_axis(none, axis)
+    return lambda x, axis: with_axis(none, np.intp(axis))
 
 
 @routine

@@ -7,6 +7,7 @@ from numba import types
 from numba.core import errors
 from numba.np.numpy_support import as_dtype
 
+from .._args.values import POSITIVE_TEMPERATURES
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
@@ -32,7 +33,7 @@ from .rows import (
     temperatures,
 )
 
-ZERO_TEMPERATURE = "temperature is 0; accepted are real numbers above 0, up to infinity"
+NOT_POSITIVE = f"temperature is 0, negative or NaN; accepted are {POSITIVE_TEMPERATURES}"
 
 
 @compiled_as(softmax_vjp)
@@ -81,8 +82,8 @@ def _choose(
 def vjp(first, cotangent, axis, temperature, out, compute, dtype, in_order):
     """Run a kernel on two arrays, of which the second broadcasts to the first."""
     is_axis = axes_of(first, axis)
+    check_positive(temperature)
     tau = temperatures(first, is_axis, temperature)
-    check_positive(tau)
     check_shape(out, first.shape)
     result = np.empty(first.shape, dtype) if out is None else out
     if first.size == 0:
@@ -99,7 +100,7 @@ def vjp(first, cotangent, axis, temperature, out, compute, dtype, in_order):
 
 
 def check_positive(temperature: Any) -> Any:
-    """Raise where a temperature is 0."""
+    """Raise where a temperature is not above 0."""
     raise NotImplementedError("only inside compiled code")
 
 
@@ -108,14 +109,14 @@ def _check_positive(temperature):
     if isinstance(temperature, types.Array):
 
         def of_each(temperature):
-            for value in temperature:
-                if value == 0.0:
-                    raise ValueError(ZERO_TEMPERATURE)
+            for value in temperature.flat:
+                if not value > 0:
+                    raise ValueError(NOT_POSITIVE)
 
         return of_each
 
     def of_one(temperature):
-        if temperature == 0.0:
-            raise ValueError(ZERO_TEMPERATURE)
+        if not temperature > 0:
+            raise ValueError(NOT_POSITIVE)
 
     return of_one

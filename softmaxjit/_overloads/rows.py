@@ -6,11 +6,12 @@ import numpy as np
 from numba import types
 from numba.cpython.unsafe.tuple import tuple_setitem
 
+from .._args.values import TEMPERATURES
 from .._jit import compiled_as, routine
 from .axes import lengths_one, rows_last
 from .checks import absent
 
-BAD_TEMPERATURE = "temperature is negative or NaN; accepted are real numbers from 0 to infinity"
+BAD_TEMPERATURE = f"temperature is negative or NaN; accepted are {TEMPERATURES}"
 BAD_TEMPERATURE_SHAPE = "temperature has a shape that does not broadcast to x with length 1 along axis"
 BAD_OUT_SHAPE = "out has another shape than the result"
 
