@@ -241,15 +241,17 @@ def test_a_row_has_the_same_bits_alone_in_a_batch_and_anywhere_in_memory(functio
         ("f2", "f2", "f2"),
         ("f2", "f4", "f4"),
         ("f4", "f2", "f4"),
-        ("f4", "i2", "f4"),
+        ("f4", "i2", "f8"),
         ("f4", "i4", "f8"),
-        ("f2", "?", "f2"),
+        ("f2", "?", "f8"),
         ("i4", "i4", "f8"),
         ("?", "u1", "f8"),
         (">f4", "<f4", "f4"),
     ],
 )
-def test_the_dtype_is_what_numpy_promotes_both_to(function: Any, first: str, second: str, expected: str) -> None:
+def test_the_dtype_is_what_numpy_promotes_both_to_integers_counting_as_float64(
+    function: Any, first: str, second: str, expected: str
+) -> None:
     a, g = np.array([[0, 1, 1], [1, 0, 1]]).astype(first), np.array([[1, 1, 0], [0, 1, 0]]).astype(second)
     result = function(a, g)
     assert_same_bits(result, function(a.astype(expected), g.astype(expected)))
