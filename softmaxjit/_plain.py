@@ -11,9 +11,14 @@ Array = np.ndarray[Any, Any]
 Temperature = float | Array  # one for all rows, or one for each
 
 
+def _column(temperature: Temperature, x: Array) -> Array:
+    """Return temperatures as they divide rows of `x`."""
+    return np.reshape(np.asarray(temperature, x.dtype), (-1, 1))
+
+
 def _shifted(x: Array, temperature: Temperature, where: Array | None) -> Array:
     """Return (x - max) / temperature with its limits at 0 and infinity taken, and -inf for masked entries."""
-    tau = np.reshape(np.asarray(temperature, x.dtype), (-1, 1))
+    tau = _column(temperature, x)
     kept = x if where is None else np.where(where, x, -np.inf)
     largest = kept.max(axis=-1, keepdims=True)
     distance = kept - largest
@@ -51,14 +56,14 @@ def log_softmax(x: Array, temperature: Temperature, where: Array | None) -> Arra
 
 def softmax_vjp(probs: Array, cotangent: Array, temperature: Temperature) -> Array:
     """Return the vector-Jacobian product of softmax in each row of a two-dimensional array."""
-    tau = np.reshape(np.asarray(temperature, probs.dtype), (-1, 1))
+    tau = _column(temperature, probs)
     difference = cotangent - (probs * cotangent).sum(axis=-1, keepdims=True)
     return np.where(probs == 0, probs * cotangent, probs * difference / tau)
 
 
 def log_softmax_vjp(log_probs: Array, cotangent: Array, temperature: Temperature) -> Array:
     """Return the vector-Jacobian product of log_softmax in each row of a two-dimensional array."""
-    tau = np.reshape(np.asarray(temperature, log_probs.dtype), (-1, 1))
+    tau = _column(temperature, log_probs)
     return np.asarray((cotangent - np.exp(log_probs) * cotangent.sum(axis=-1, keepdims=True)) / tau)
 
 

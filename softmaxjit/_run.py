@@ -8,16 +8,13 @@ from numba.core import config
 
 from . import _threads
 from ._args import Rows
-from ._kernels.prepare import MASK, NO_MASK, fill_masked, prepare_rows
+from ._kernels.prepare import MASK, MASKED_VALUES, NO_MASK, fill_masked, prepare_rows
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ._plan import Facts, Plan, plan
 
 Array = np.ndarray[Any, Any]
 
 SERIAL = nullcontext(1)
-
-# What masked entries become.
-FILL = {"softmax": 0.0, "log_softmax": -np.inf}
 
 
 def run_rows(operation: str, rows: Rows, threads: int | None) -> None:
@@ -37,7 +34,7 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> None:
         chosen.kernel.compiled(x.dtype, kind, parallel=parallel)(x, rows.n, rows.temperature, rows.target)
         if rows.where is not None:
             fill = fill_masked.compiled(x.dtype, parallel=parallel)
-            fill(rows.target, rows.where, rows.n, FILL[operation])
+            fill(rows.target, rows.where, rows.n, MASKED_VALUES[operation])
 
 
 def run_logsumexp(rows: Rows, threads: int | None) -> None:

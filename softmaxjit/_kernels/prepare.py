@@ -11,6 +11,8 @@ from .temperature import rescale_row, temperature_at
 NO_MASK = types.none
 MASK = types.Array(types.boolean, 1, "C", readonly=True)
 
+MASKED_VALUES = {"softmax": 0.0, "log_softmax": -np.inf}  # what masked entries become
+
 
 @kernel(lambda x, out, where, temperature: (x, where, types.intp, temperature, out))
 def prepare_rows(x, where, n, temperature, out):

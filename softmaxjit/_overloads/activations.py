@@ -8,7 +8,7 @@ from numba.np.numpy_support import as_dtype
 
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.log_softmax import log_softmax_rows
-from .._kernels.prepare import MASK, NO_MASK, fill_masked, prepare_rows
+from .._kernels.prepare import MASK, MASKED_VALUES, NO_MASK, fill_masked, prepare_rows
 from .._kernels.softmax import softmax_rows
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
 from ..activations import log_softmax, softmax
@@ -106,5 +106,5 @@ def run(x, where, n, temperature, out, masked_value, compute, prepare, fill):
         fill(out, where, n, masked_value)
 
 
-_overload(softmax, softmax_rows, 0.0)
-_overload(log_softmax, log_softmax_rows, -np.inf)
+_overload(softmax, softmax_rows, MASKED_VALUES["softmax"])
+_overload(log_softmax, log_softmax_rows, MASKED_VALUES["log_softmax"])
