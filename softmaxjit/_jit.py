@@ -32,6 +32,8 @@ from numba.core import codegen, config
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc.dufunc import DUFunc
 
+from ._carriers import carrier_of
+
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
 
 
@@ -206,7 +208,7 @@ class Kernel:
         return self._compiled[key]
 
     def _compile(self, dtype: "np.dtype[Any]", variant: tuple[types.Type, ...], parallel: bool) -> Any:
-        element = numba.from_dtype(dtype)
+        element = numba.from_dtype(carrier_of(dtype))
         # Read-only, so that one signature takes writeable arrays too.
         source = types.Array(element, 1, "C", readonly=True)
         result = types.Array(element, 1, "C")

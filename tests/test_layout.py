@@ -18,9 +18,10 @@ COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "overload", "overload_me
 
 # Each layer, from the door down, and the layers it may import besides itself.
 ARROWS = {
-    "_jit": set(),
+    "_carriers": set(),
+    "_jit": {"_carriers"},
     "_threads": set(),
-    "_simd": {"_jit"},
+    "_simd": {"_jit", "_carriers"},
     "_kernels": {"_jit", "_simd"},
     "_plain": set(),
     "_plan": {"_kernels", "_plain", "_jit"},

@@ -16,6 +16,7 @@ from .._simd.arithmetic import add_exactly, fma, larger, multiply_exactly, selec
 from .._simd.exp import exp
 from .._simd.lanes import narrow, sum_lanes, sum_tree, widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, splat, store, store_part
+from .._simd.vector import computed
 from .temperature import temperature_at
 
 # Logarithms of the smallest normal numbers.  What lies below counts as -inf, so that no exponential is subnormal.
@@ -66,7 +67,7 @@ def nothing(x: Any) -> Any:
 
 @compiled_as(nothing, inline=True)
 def _nothing(x):
-    if x.dtype == types.float32:
+    if computed(x.dtype) == types.float32:
         return lambda x: (widen(splat(x, 0)), 0.0)
     return lambda x: (splat(x, 0), splat(x, 0))
 

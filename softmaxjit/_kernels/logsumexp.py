@@ -6,7 +6,7 @@ from numba import prange, types
 from .._jit import helper, kernel
 from .._simd.arithmetic import add_exactly, fma
 from .._simd.exp_scaled import exp_steps
-from .._simd.memory import data_of, load_element
+from .._simd.memory import data_of, load_element, store_element
 from .._simd.pairs import log1p_pair
 from .shift import largest_exp, shift_of_row
 from .sums import sum_row
@@ -49,4 +49,5 @@ def logsumexp_rows(x, n, out):
             log, log_error = (np.nan if has_nan(data_of(x), row * n, n) else 0.0), 0.0
         total, error = add_exactly(np.float64(largest), log)
         # Adding to an infinite total would make its error, a NaN, the result.
-        out[row] = total + (error + log_error) if abs(total) < np.inf else total
+        result = total + (error + log_error) if abs(total) < np.inf else total
+        store_element(data_of(out), row, result)

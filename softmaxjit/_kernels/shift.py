@@ -13,6 +13,7 @@ from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
 from .._simd.lanes import largest_lane, smallest_lane
 from .._simd.memory import element_like, lanes, load, load_part, splat
 from .._simd.pairs import exp_pair
+from .._simd.vector import computed
 
 
 class Limits(NamedTuple):
@@ -42,7 +43,7 @@ def limits_of(array: Any) -> Limits:
 
 @compiled_as(limits_of, inline=True)
 def _limits_of(array):
-    limits = _LIMITS[array.dtype]
+    limits = _LIMITS[computed(array.dtype)]
     return lambda array: limits
 
 
@@ -106,15 +107,15 @@ def shift_of_row(x, start, n, temperature):
 
 
 def largest_exp(x: Any, shift: Any, temperature: Any) -> Any:
-    """Return what `exp_scaled` of the row's largest element should be, as a float64 pair twice as precise as `x`."""
+    """Return what `exp_scaled` of the row's largest element should be, as a float64 pair twice as precise."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(largest_exp, inline=True)
 def _largest_exp(x, shift, temperature):
-    limits = _LIMITS[x.dtype]
+    limits = _LIMITS[computed(x.dtype)]
     scale = limits.headroom * limits.factor
-    if x.dtype == types.float32:
+    if computed(x.dtype) == types.float32:
         coefficients = REMAINDER[types.float64]
 
         def of_float32(x, shift, temperature):

@@ -7,19 +7,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .._jit import helper
-from .memory import call_llvm
-from .vector import Mask, Vector, bits_type, broadcast, constant, element_of, mask_of, suffix, widest
-
-
-def target_has(context: Any, feature: str) -> bool:
-    """Whether the target that Numba compiles for, which need not be this machine, has an x86 feature."""
-    features = context.codegen().magic_tuple()[2].split(",")
-    return f"+{feature}" in features
-
-
-def target_is_x86(context: Any) -> bool:
-    """Whether Numba compiles for x86."""
-    return str(context.codegen().magic_tuple()[0]).startswith(("x86", "i386", "i686"))
+from .target import target_has, target_is_x86
+from .vector import Mask, Vector, bits_type, broadcast, call_llvm, constant, element_of, mask_of, suffix, widest
 
 
 def _fma(context: Any, builder: Any, x: Any, y: Any, z: Any) -> Any:

@@ -16,10 +16,10 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .._jit import compiled_as, helper
-from .arithmetic import fma, horner, multiply_exactly, power_of_two, target_has
+from .arithmetic import fma, horner, multiply_exactly, power_of_two
 from .exp import LN2, LN2_ERROR, REMAINDER
-from .memory import call_llvm
-from .vector import INT32, constant, element_of
+from .target import target_has
+from .vector import INT32, call_llvm, computed, constant, element_of
 
 # Headroom: exp_scaled(x) is about 2**HEADROOM where x equals the shift, so that results far below it stay normal
 # numbers (no subnormal stalls) and sums far above it stay finite.
@@ -77,7 +77,7 @@ def exp_steps(array: Any, divisor: Any) -> Any:
 
 @compiled_as(exp_steps, inline=True)
 def _exp_steps(array, divisor):
-    if array.dtype == types.float32:
+    if computed(array.dtype) == types.float32:
         linear, quadratic, cubic = _CUBIC
 
         def of_float32(array, divisor):
@@ -112,7 +112,7 @@ def exp_magic(array: Any, octaves: Any) -> Any:
 
 @compiled_as(exp_magic, inline=True)
 def _exp_magic(array, octaves):
-    if array.dtype == types.float32:
+    if computed(array.dtype) == types.float32:
         of_zero = 1.5 * 2.0**23 + 8 * HEADROOM[types.float32]
         return lambda array, octaves: np.float32(of_zero - 8.0 * octaves)
     of_zero = 1.5 * 2.0**52 + 1023 + HEADROOM[types.float64]

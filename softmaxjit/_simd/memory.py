@@ -1,19 +1,18 @@
-"""Loads and stores of whole and partial vectors at an element index of a flat, contiguous array (see `data_of`)."""
+"""Loads and stores of whole and partial vectors at an element index of a flat, contiguous array (see `data_of`).
+
+What is loaded has the type in which the array's elements are computed; what is stored is rounded to theirs.
+"""
 
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from .vector import INT32, broadcast, constant, suffix, vector_of
-
-
-def call_llvm(builder: Any, name: str, result: ir.Type, args: Any) -> Any:
-    """Call the LLVM intrinsic `name`, spelled out: llvmlite cannot derive names for vector types."""
-    function_type = ir.FunctionType(result, [arg.type for arg in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
+from .halves import narrowed, widened
+from .parts import first_lanes, load_first, store_first
+from .vector import INT32, computed, constant, vector_of
 
 
 @intrinsic
@@ -31,13 +30,22 @@ def data_of(typingctx, array):
     return types.CPointer(array.dtype)(array), generate
 
 
+def _stored_type(context: Any, data_type: Any) -> ir.VectorType:
+    """Return the LLVM type of a vector as it is in memory."""
+    element = context.get_value_type(data_type.dtype)
+    return ir.VectorType(element, vector_of(data_type.dtype).lanes)
+
+
 def _address(context: Any, builder: Any, data_type: Any, data: Any, index: Any) -> Any:
-    vector_type = context.get_value_type(vector_of(data_type.dtype))
-    return builder.bitcast(builder.gep(data, [index]), vector_type.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), _stored_type(context, data_type).as_pointer())
 
 
 def _element_bytes(data_type: Any) -> int:
     return int(data_type.dtype.bitwidth) // 8
+
+
+def _vector_bytes(data_type: Any) -> int:
+    return vector_of(data_type.dtype).lanes * _element_bytes(data_type)
 
 
 @intrinsic
@@ -45,16 +53,21 @@ def load_element(typingctx, data, index):
     """Return the single element at an index."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(builder.gep(args[0], [args[1]]))
+        return widened(context, builder, data.dtype, builder.load(builder.gep(args[0], [args[1]])))
 
-    return data.dtype(data, types.intp), generate
+    return computed(data.dtype)(data, types.intp), generate
 
 
-def _first_lanes(builder: Any, count: Any, lanes: int) -> Any:
-    """Return the LLVM mask of lanes 0 to count - 1."""
-    numbers = ir.VectorType(INT32, lanes)
-    limit = broadcast(builder, numbers, builder.trunc(count, INT32))
-    return builder.icmp_unsigned("<", ir.Constant(numbers, list(range(lanes))), limit)
+@intrinsic
+def store_element(typingctx, data, index, value):
+    """Store a single number at an index, rounded to the type in which it would be computed, then to the array's."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        stored = narrowed(context, builder, data.dtype, args[2])
+        builder.store(stored, builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, computed(data.dtype)), generate
 
 
 @intrinsic
@@ -70,7 +83,7 @@ def lanes(typingctx, array):
 
 @intrinsic
 def splat(typingctx, array, value):
-    """Return the vector of the array's element type with `value` in every lane."""
+    """Return the vector of an array's elements, as they are computed, with `value` in every lane."""
     vector = vector_of(array.dtype)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -81,12 +94,13 @@ def splat(typingctx, array, value):
 
 @intrinsic
 def element_like(typingctx, array, value):
-    """Return the number `value` rounded to the array's element type."""
+    """Return the number `value` rounded to the type in which the array's elements are computed."""
+    element = computed(array.dtype)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return args[1]
 
-    return array.dtype(array, array.dtype), generate
+    return element(array, element), generate
 
 
 @intrinsic
@@ -95,7 +109,8 @@ def load(typingctx, array, index):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = _address(context, builder, sig.args[0], args[0], args[1])
-        return builder.load(address, align=_element_bytes(sig.args[0]))
+        stored = builder.load(address, align=_element_bytes(sig.args[0]))
+        return widened(context, builder, array.dtype, stored)
 
     return vector_of(array.dtype)(array, types.intp), generate
 
@@ -107,10 +122,10 @@ def load_part(typingctx, array, index, count, fill):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = _address(context, builder, sig.args[0], args[0], args[1])
-        llvm_type = context.get_value_type(vector)
-        mask = _first_lanes(builder, args[2], vector.lanes)
-        operands = [address, INT32(_element_bytes(sig.args[0])), mask, args[3]]
-        return call_llvm(builder, f"llvm.masked.load.{suffix(llvm_type)}.p0", llvm_type, operands)
+        stored_type = _stored_type(context, sig.args[0])
+        stored = load_first(context, builder, address, args[2], stored_type, _element_bytes(sig.args[0]))
+        value = widened(context, builder, array.dtype, stored)
+        return builder.select(first_lanes(builder, args[2], vector.lanes), value, args[3])
 
     return vector(array, types.intp, types.intp, vector), generate
 
@@ -121,7 +136,8 @@ def store(typingctx, array, index, value):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = _address(context, builder, sig.args[0], args[0], args[1])
-        builder.store(args[2], address, align=_element_bytes(sig.args[0]))
+        stored = narrowed(context, builder, array.dtype, args[2])
+        builder.store(stored, address, align=_element_bytes(sig.args[0]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector_of(array.dtype)), generate
@@ -134,10 +150,8 @@ def store_part(typingctx, array, index, count, value):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = _address(context, builder, sig.args[0], args[0], args[1])
-        llvm_type = context.get_value_type(vector)
-        mask = _first_lanes(builder, args[2], vector.lanes)
-        operands = [args[3], address, INT32(_element_bytes(sig.args[0])), mask]
-        call_llvm(builder, f"llvm.masked.store.{suffix(llvm_type)}.p0", ir.VoidType(), operands)
+        stored = narrowed(context, builder, array.dtype, args[3])
+        store_first(context, builder, stored, address, args[2], _element_bytes(sig.args[0]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vector), generate
@@ -145,11 +159,12 @@ def store_part(typingctx, array, index, count, value):
 
 @intrinsic
 def stream(typingctx, array, index, value):
-    """Store past the caches; the address must be a multiple of the vector's 64 bytes (see `stream_offset`)."""
+    """Store past the caches; the address must be a multiple of the bytes stored (see `stream_offset`)."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = _address(context, builder, sig.args[0], args[0], args[1])
-        instruction = builder.store(args[2], address, align=64)
+        stored = narrowed(context, builder, array.dtype, args[2])
+        instruction = builder.store(stored, address, align=_vector_bytes(sig.args[0]))
         instruction.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
         return context.get_dummy_value()
 
@@ -158,13 +173,16 @@ def stream(typingctx, array, index, value):
 
 @intrinsic
 def stream_offset(typingctx, array, index):
-    """Return how many elements after `index` the next multiple of 64 bytes lies; -1 where no element starts at one."""
+    """Return how many elements after `index` a vector can be streamed; -1 where that is nowhere.
+
+    Its address must be a multiple of its bytes: 64, or 32 where elements have 2.
+    """
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address = _address(context, builder, sig.args[0], args[0], args[1])
         size = _element_bytes(sig.args[0])
         integer = builder.ptrtoint(address, ir.IntType(64))
-        missing = builder.and_(builder.neg(integer), ir.Constant(integer.type, 63))
+        missing = builder.and_(builder.neg(integer), ir.Constant(integer.type, _vector_bytes(sig.args[0]) - 1))
         elements = builder.udiv(missing, ir.Constant(integer.type, size))
         aligned = builder.icmp_unsigned(
             "==", builder.and_(integer, ir.Constant(integer.type, size - 1)), integer.type(0)
@@ -179,7 +197,7 @@ def keep_part(typingctx, value, count):
     """Return the first `count` lanes of a vector, 0 in the others."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        mask = _first_lanes(builder, args[1], value.lanes)
+        mask = first_lanes(builder, args[1], value.lanes)
         return builder.select(mask, args[0], constant(args[0].type, 0.0))
 
     return value(value, types.intp), generate

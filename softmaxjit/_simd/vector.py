@@ -10,11 +10,14 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, lower_cast, models, register_model
+
+from .._carriers import CARRIERS
 
 VECTOR_BYTES = 64
 INT32 = ir.IntType(32)
@@ -54,9 +57,19 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(manager, mask, ir.VectorType(ir.IntType(1), mask.lanes))
 
 
-def vector_of(element: types.Float) -> Vector:
-    """Return the vector type whose lanes have the Numba float type `element`."""
-    return Vector(element, VECTOR_BYTES * 8 // element.bitwidth)
+_COMPUTED = {types.float32: types.float32, types.float64: types.float64}
+_COMPUTED |= {numba.from_dtype(carrier): types.float32 for carrier in CARRIERS.values()}
+
+
+def computed(element: types.Type) -> Any:
+    """Return the float type in which elements of an array of Numba type `element` are computed."""
+    return _COMPUTED[element]
+
+
+def vector_of(element: types.Type) -> Vector:
+    """Return the vector type in which elements of an array of Numba type `element` are computed."""
+    lane = computed(element)
+    return Vector(lane, VECTOR_BYTES * 8 // lane.bitwidth)
 
 
 def widest(*operands: types.Type) -> types.Type:
@@ -102,6 +115,12 @@ def suffix(llvm_type: ir.Type) -> str:
     if isinstance(llvm_type, ir.IntType):
         return f"i{llvm_type.width}"
     return "f32" if isinstance(llvm_type, ir.FloatType) else "f64"
+
+
+def call_llvm(builder: Any, name: str, result: ir.Type, args: Any) -> Any:
+    """Call the LLVM intrinsic `name`, spelled out: llvmlite cannot derive names for vector types."""
+    function_type = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
 
 
 @lower_cast(types.Number, Vector)
