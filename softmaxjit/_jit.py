@@ -207,6 +207,17 @@ class Kernel:
                     self._compiled[key] = self._compile(dtype, variant, parallel)
         return self._compiled[key]
 
+    def entry(self, dtype: "np.dtype[Any]", *variant: types.Type) -> Callable[..., None]:
+        """Return the serial machine code for one dtype, for arguments of which Python code knows the types already.
+
+        It is what the dispatcher calls once it has found out the types (0.30 instead of 0.47 µs a call).  It finds out
+        nothing: swapped bytes are misread, and an array that is not of one dimension overwrites foreign memory.
+        """
+        dispatcher = self.compiled(dtype, *variant)
+        (signature,) = dispatcher.signatures
+        entry: Callable[..., None] = dispatcher.get_overload(signature)
+        return entry
+
     def _compile(self, dtype: "np.dtype[Any]", variant: tuple[types.Type, ...], parallel: bool) -> Any:
         element = numba.from_dtype(carrier_of(dtype))
         # Read-only, so that one signature takes writeable arrays too.

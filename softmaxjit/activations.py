@@ -5,7 +5,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _args, _run
+from . import _args, _direct, _run
 from ._args import Axis
 
 
@@ -82,6 +82,9 @@ def softmax(
     >>> softmax(np.array([1.0, np.nan, 1.0]), where=[True, False, True])
     array([0.5, 0. , 0.5])
     """
+    direct = _direct.same_shape(_direct.SOFTMAX, x, axis, temperature, where, out, threads)
+    if direct is not None:
+        return direct
     rows = _args.same_shape_rows(x, axis, temperature, where, out)
     _run.run_rows("softmax", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
@@ -145,6 +148,9 @@ def log_softmax(
     >>> log_softmax(np.array([0.0, 100.0]))
     array([-1.00000000e+02, -3.72007598e-44])
     """
+    direct = _direct.same_shape(_direct.LOG_SOFTMAX, x, axis, temperature, where, out, threads)
+    if direct is not None:
+        return direct
     rows = _args.same_shape_rows(x, axis, temperature, where, out)
     _run.run_rows("log_softmax", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
@@ -243,6 +249,9 @@ def logsumexp(
     >>> log.round(4), sign
     (array([1.5413]), array([-1.]))
     """
+    direct = _direct.reduced(_direct.LOGSUMEXP, x, axis, b, where, keepdims, return_sign, out, threads)
+    if direct is not None:
+        return direct
     rows = _args.reduced_rows(x, axis, b, where, keepdims, return_sign, out)
     _run.run_logsumexp(rows, _args.checked_threads(threads))
     if return_sign:

@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from . import _args, _run
+from . import _args, _direct, _run
 from ._args import Axis
 
 
@@ -74,6 +74,9 @@ def softmax_vjp(
     >>> softmax_vjp(p, np.array([0.0, 0.0, 1.0])).round(4)
     array([-0.0599, -0.1628,  0.2227])
     """
+    direct = _direct.two_operands(_direct.SOFTMAX_VJP, probs, cotangent, axis, temperature, out, threads)
+    if direct is not None:
+        return direct
     rows = _args.two_operand_rows("probs", probs, cotangent, axis, temperature, out)
     _run.run_vjp("softmax_vjp", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
@@ -141,6 +144,9 @@ def log_softmax_vjp(
     >>> log_softmax_vjp(l, np.array([0.0, 0.0, -1.0])).round(4)
     array([ 0.09  ,  0.2447, -0.3348])
     """
+    direct = _direct.two_operands(_direct.LOG_SOFTMAX_VJP, log_probs, cotangent, axis, temperature, out, threads)
+    if direct is not None:
+        return direct
     rows = _args.two_operand_rows("log_probs", log_probs, cotangent, axis, temperature, out)
     _run.run_vjp("log_softmax_vjp", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)

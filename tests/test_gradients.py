@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.exceptions import AxisError
 
-from softmaxjit import log_softmax, log_softmax_vjp, softmax, softmax_vjp
+from softmaxjit import _direct, log_softmax, log_softmax_vjp, softmax, softmax_vjp
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.temperature import ONE_FOR_ALL
 
@@ -555,6 +555,8 @@ def test_a_large_call_runs_in_parallel_and_a_small_one_does_not(function: Any, m
         return compiled(self, *kinds, parallel=parallel)
 
     monkeypatch.setattr(type(kernel), "compiled", recorded)
+    _direct.SOFTMAX_VJP.clear()  # which remember what was compiled
+    _direct.LOG_SOFTMAX_VJP.clear()
     monkeypatch.setattr("softmaxjit._threads.parallel_threads", lambda _: contextlib.nullcontext(2))
     for shape, threads, parallel in (((4, 5), None, False), ((400, 300), None, True), ((400, 300), 1, False)):
         asked.clear()

@@ -254,6 +254,42 @@ def test_out_may_overlap_x(function: Any, shift: int) -> None:
         assert_same_bits(out, expected)
 
 
+@njit
+def softmax_tempered_into(x, axis, temperature, out):
+    return softmax(x, axis, temperature=temperature, out=out)
+
+
+@njit
+def log_softmax_tempered_into(x, axis, temperature, out):
+    return log_softmax(x, axis, temperature=temperature, out=out)
+
+
+TEMPERED = {softmax: softmax_tempered_into, log_softmax: log_softmax_tempered_into}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", TEMPERED)
+def test_with_out_any_axis_and_temperature_give_the_bits_of_python(function: Any, dtype: Any) -> None:
+    """What the kernel takes as it is, and what it does not."""
+    for shape in ((10,), (3, 10), (0,), (3, 0), (0, 3)):
+        x = sample(shape, dtype)
+        for axis in (-1, len(shape) - 1, 0, -len(shape)):
+            for temperature in (1.0, 0.3, 1e-20, 0.0, np.inf, 2, np.array(0.3)):
+                expected = function(x, axis, temperature=temperature)
+                out = np.full_like(x, 77)
+                assert TEMPERED[function](x, axis, temperature, out) is out
+                assert_same_bits(out, expected)
+                in_place = x.copy()
+                TEMPERED[function](in_place, axis, temperature, in_place)
+                assert_same_bits(in_place, expected)
+        for axis in (len(shape), -len(shape) - 1):
+            with pytest.raises(AxisError):
+                TEMPERED[function](x, axis, 1.0, np.empty_like(x))
+        for temperature in (-1.0, np.nan, -np.inf, -1):
+            with pytest.raises(ValueError, match="temperature is negative or NaN"):
+                TEMPERED[function](x, -1, temperature, np.empty_like(x))
+
+
 @pytest.mark.parametrize("function", ALL)
 def test_out_of_another_shape_raises_value_error_and_is_untouched(function: Any) -> None:
     x = sample((4, 33))

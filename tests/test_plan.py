@@ -1,5 +1,6 @@
 """The plan at each of its boundaries."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,17 @@ def test_parallel_begins_at_the_threshold() -> None:
     rows, n = PARALLEL_ELEMENTS // 16, 16
     assert planned(rows=rows, n=n).parallel
     assert not planned(rows=rows - 1, n=n).parallel
+
+
+@pytest.mark.parametrize("operation", KERNELS)
+def test_below_the_threshold_one_kernel_serves_all_shapes(operation: str) -> None:
+    """On which `_direct` relies."""
+    for rows, n in itertools.product((1, 2, 3, 16, 1000, PARALLEL_ELEMENTS), repeat=2):
+        if rows * n < PARALLEL_ELEMENTS:
+            chosen = planned(operation=operation, rows=rows, n=n)
+            assert chosen == planned(operation=operation, rows=1, n=1)
+            assert not chosen.parallel
+            assert not chosen.prepare
 
 
 def test_one_row_is_serial_however_long() -> None:

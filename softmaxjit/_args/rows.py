@@ -10,6 +10,7 @@ from .values import (
     Array,
     Axis,
     as_array,
+    broadcast_to,
     checked_axes,
     checked_flag,
     checked_temperature,
@@ -76,7 +77,7 @@ def two_operand_rows(name: str, first: Any, cotangent: Any, axis: Axis, temperat
     tau = checked_temperature(temperature, array.shape, axes, positive=True)
     dtype = _promoted("cotangent", cotangent, other, name, result_dtype(name, array.dtype))
     try:
-        other = np.broadcast_to(other, array.shape)
+        other = broadcast_to(other, array.shape)
     except ValueError:
         raise ValueError(
             f"cotangent has shape {other.shape}; accepted are {array.shape}, the shape of {name}, "
@@ -106,7 +107,7 @@ def _with_weights(array: Array, b: Any, dtype: "np.dtype[Any]") -> tuple[Array, 
         shape = np.broadcast_shapes(array.shape, weights.shape)
     except ValueError:
         raise ValueError(f"b has shape {weights.shape}; it does not broadcast with shape {array.shape} of x") from None
-    return np.broadcast_to(array, shape), np.broadcast_to(weights, shape), dtype
+    return broadcast_to(array, shape), broadcast_to(weights, shape), dtype
 
 
 def _promoted(name: str, value: Any, array: Array, other: str, dtype: "np.dtype[Any]") -> "np.dtype[Any]":
@@ -144,7 +145,7 @@ def _rows(
     user = None if out is None else destination
     return Rows(
         _flat(array, axes, read, user),
-        math.prod(array.shape[k] for k in axes),
+        math.prod([array.shape[k] for k in axes]),
         temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), user),
         None if where is None else _flat(where, axes, np.dtype(np.bool_), user),
         None if second is None else _flat(second, axes, read, user),
@@ -158,13 +159,18 @@ def _rows(
 
 def _rows_last(array: Array, axes: tuple[int, ...]) -> Array:
     """Return the array with `axes` moved to the end, a view."""
+    if not axes or axes[0] == array.ndim - len(axes):  # ascending, they are there already
+        return array
     others = [k for k in range(array.ndim) if k not in axes]
     return array.transpose([*others, *axes])
 
 
 def _flat(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]", out: Array | None) -> Array:
     """Return the elements in row order; a copy where they do not lie so in memory, or `out` would overwrite them."""
-    flat = np.require(_rows_last(array, axes), dtype, ["C", "A"]).reshape(-1)
+    rows = _rows_last(array, axes)
+    if rows.dtype != dtype or not (rows.flags.c_contiguous and rows.flags.aligned):
+        rows = np.require(rows, dtype, ["C", "A"])
+    flat = rows.reshape(-1)
     if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
         return flat.copy()
     return flat

@@ -1,5 +1,6 @@
 """Each argument by itself: what is accepted of it, and what it becomes."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,12 +31,17 @@ def as_array(name: str, value: Any) -> tuple[Array, Array | None]:
     return array, ~np.ma.getmaskarray(value)
 
 
+def broadcast_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return what NumPy's function of this name returns, which takes 3 µs, also where there is nothing to do."""
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
 def result_dtype(name: str, dtype: "np.dtype[Any]", accepted: str = REAL) -> "np.dtype[Any]":
     """Return the dtype of a result, native; raise TypeError for a dtype without one."""
     if dtype.kind in "bui":
         return np.dtype(np.float64)
     if dtype.kind == "f" or dtype.name == "bfloat16" or (dtype.kind == "c" and accepted is COMPLEX):
-        return dtype.newbyteorder("=")
+        return dtype if dtype.isnative else dtype.newbyteorder("=")
     raise TypeError(f"{name} has dtype {dtype}; accepted are {accepted}")
 
 
@@ -46,6 +52,8 @@ def computed_dtype(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
 
 def checked_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return the axes as ascending non-negative integers."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)  # 0.2 instead of 1.3 µs
     if axis is None:
         return tuple(range(ndim))
     try:
@@ -60,8 +68,8 @@ def checked_temperature(
     temperature: Any, shape: tuple[int, ...], axes: tuple[int, ...], *, positive: bool = False
 ) -> float | Array:
     """Return a float, or an array of float64 with the dimensions of the input and length 1 along `axes`."""
-    if type(temperature) is float and temperature > 0.0:
-        return temperature  # what nearly every call has, in 0.1 instead of 10 µs
+    if isinstance(temperature, float | int) and 0.0 < temperature <= sys.float_info.max:
+        return float(temperature)  # what nearly every call has, in 0.2 instead of 3.4 µs
     accepted = POSITIVE_TEMPERATURES if positive else TEMPERATURES
     value = _real_numbers(temperature)
     if value is None:
@@ -74,7 +82,7 @@ def checked_temperature(
         return float(value)
     one_per_row = tuple(1 if k in axes else length for k, length in enumerate(shape))
     try:
-        return np.broadcast_to(value.astype(np.float64), one_per_row)
+        return broadcast_to(value.astype(np.float64), one_per_row)
     except ValueError:
         raise ValueError(
             f"temperature has shape {value.shape}; accepted are scalars and shapes that broadcast to {one_per_row}, "
@@ -107,7 +115,7 @@ def checked_where(where: Any, unmasked: Array | None, shape: tuple[int, ...]) ->
     if valid is not None:
         array = array & valid
     try:
-        array = np.broadcast_to(array, shape)
+        array = broadcast_to(array, shape)
     except ValueError:
         raise ValueError(f"where has shape {array.shape}; accepted are shapes that broadcast to {shape}") from None
     return array if unmasked is None else array & unmasked

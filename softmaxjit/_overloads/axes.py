@@ -38,6 +38,18 @@ def _axes_of(x, axis):
     return lambda x, axis: with_axis(none, np.intp(axis))
 
 
+def is_last(axis: Any, last: Any) -> Any:
+    """Whether `axis` is the number of the last axis."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(is_last, inline=True)
+def _is_last(axis, last):
+    if isinstance(axis, types.BaseTuple) or absent(axis):
+        return lambda axis, last: False
+    return lambda axis, last: axis == -1 or axis == last  # noqa: PLR1714  a tuple would be built
+
+
 @routine
 def with_axis(is_axis, axis):
     """Return the axes and one more; raise where there is none such, or it is there already."""

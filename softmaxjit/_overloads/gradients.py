@@ -22,11 +22,11 @@ from .checks import (
     result_element,
 )
 from .rows import (
-    apart,
     broadcast_rows,
     check_shape,
     contiguous,
     flat_view,
+    overlap,
     put_rows,
     refuse_cotangent,
     row_order,
@@ -89,9 +89,10 @@ def vjp(first, cotangent, axis, temperature, out, compute, dtype, in_order):
     if first.size == 0:
         return result
     n = row_length(first.shape, is_axis)
-    if in_order and are_last(is_axis) and cotangent.shape == first.shape:
-        rows = apart(contiguous(first, dtype), out).reshape(-1)
-        compute(rows, apart(contiguous(cotangent, dtype), out).reshape(-1), n, tau, flat_view(result))
+    apart = not overlap(first, out) and not overlap(cotangent, out)
+    if in_order and are_last(is_axis) and apart and cotangent.shape == first.shape:
+        rows, cotangents = flat_view(contiguous(first, dtype)), flat_view(contiguous(cotangent, dtype))
+        compute(rows, cotangents, n, tau, flat_view(result))
     else:
         buffer = row_order(first, first.shape, is_axis, np.empty(first.size, dtype))
         compute(buffer, broadcast_rows(first, is_axis, cotangent, dtype, refuse_cotangent), n, tau, buffer)

@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core.imputils import impl_ret_borrowed
 from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.extending import intrinsic
+from numba.np import arrayobj
 
 from .._args.values import TEMPERATURES
 from .._jit import compiled_as, routine
@@ -116,35 +119,51 @@ def _check_shape(out, shape):
     return implementation
 
 
-def flat_view(x: Any) -> Any:
-    """Return the elements of an array in C order as a flat view; something of that type for other layouts."""
+@intrinsic
+def flat_view(typingctx, x):
+    """Return a flat view of an array in C order; of another, something of the same type that nobody may read.
+
+    It is ``x.reshape(-1)``, which would find out at each call, and for nothing, how to make one.
+    """
+    flat = x.copy(ndim=1, layout="C")
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array = arrayobj.make_array(x)(context, builder, args[0])
+        view = arrayobj.make_array(flat)(context, builder)
+        shape, strides = [array.nitems], [array.itemsize]
+        arrayobj.populate_array(view, array.data, shape, strides, array.itemsize, array.meminfo, array.parent)
+        return impl_ret_borrowed(context, builder, flat, view._getvalue())
+
+    return flat(x), generate
+
+
+@intrinsic
+def address(typingctx, x):
+    """Return the address of an array's first element."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = arrayobj.make_array(x)(context, builder, args[0]).data
+        return builder.ptrtoint(data, context.get_value_type(types.intp))
+
+    return types.intp(x), generate
+
+
+def overlap(x: Any, out: Any) -> Any:
+    """Whether writing rows to `out` may overwrite elements of `x` before `contiguous` or a kernel has read them."""
     raise NotImplementedError("only inside compiled code")
 
 
-@compiled_as(flat_view)
-def _flat_view(x):
-    if x.layout == "C":
-        return lambda x: x.reshape(-1)
-    return lambda x: np.empty(0, x.dtype)
+@compiled_as(overlap, inline=True)
+def _overlap(x, out):
+    if absent(out) or x.layout != "C" or x.dtype != out.dtype:
+        return lambda x, out: False
 
+    def in_memory(x, out):
+        distance, size = address(out) - address(x), x.itemsize
+        same = distance == 0 and x.size == out.size
+        return not same and -out.size * size < distance < x.size * size
 
-def apart(x: Any, out: Any) -> Any:
-    """Return `x`, or a copy if `out` overlaps it otherwise than element by element."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(apart)
-def _apart(x, out):
-    if absent(out):
-        return lambda x, out: x
-
-    def beside(x, out):
-        x_start, out_start = x.ctypes.data, out.ctypes.data
-        same = x_start == out_start and x.size == out.size
-        overlap = x_start < out_start + out.nbytes and out_start < x_start + x.nbytes
-        return x.copy() if overlap and not same else x
-
-    return beside
+    return in_memory
 
 
 def temperatures(x: Any, is_axis: Any, temperature: Any) -> Any:

@@ -26,10 +26,11 @@ from .checks import (
     result_element,
 )
 from .rows import (
-    apart,
     broadcast_rows,
     check_shape,
     contiguous,
+    flat_view,
+    overlap,
     refuse_weights,
     refuse_where,
     row_order,
@@ -70,8 +71,8 @@ def _logsumexp(x, axis=-1, b=None, where=None, keepdims=False, return_sign=False
         n = row_length(x.shape, is_axis)
         if n == 0:
             fill_empty(target, sign)
-        elif count > 0 and are_last(is_axis):
-            run(apart(contiguous(x, dtype), out).reshape(-1), weights, mask, n, target, sign, compute, prepare)
+        elif count > 0 and are_last(is_axis) and not overlap(x, out):
+            run(flat_view(contiguous(x, dtype)), weights, mask, n, target, sign, compute, prepare)
         elif count > 0:
             run(
                 row_order(x, x.shape, is_axis, np.empty(x.size, dtype)),
@@ -145,7 +146,7 @@ def target_of(out: Any, count: Any, dtype: Any) -> Any:
 def _target_of(out, count, dtype):
     if absent(out) or out.layout != "C" or out.ndim == 0:
         return lambda out, count, dtype: np.empty(count, dtype)
-    return lambda out, count, dtype: out.reshape(-1)
+    return lambda out, count, dtype: flat_view(out)
 
 
 def restored(target: Any, shape: Any, out: Any) -> Any:
