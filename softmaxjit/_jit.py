@@ -35,6 +35,7 @@ from numba.np.ufunc.dufunc import DUFunc
 from ._carriers import carrier_of
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only compiled code calls it
 
 
 if hasattr(os, "register_at_fork"):
@@ -80,12 +81,12 @@ def _renamed(function: Callable[..., Any], *parts: str) -> Callable[..., Any]:
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a piece of a kernel, always inlined: vectors passed in memory would cost more than the arithmetic."""
-    return numba.njit(forceinline=True, **_OPTIONS)(_renamed(function))
+    return numba.njit(forceinline=True, **_OPTIONS, **_INNER)(_renamed(function))
 
 
 def routine(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile what runs once a call, and is called rather than inlined: there the time to compile counts."""
-    return numba.njit(**_OPTIONS)(_renamed(function))
+    return numba.njit(**_OPTIONS, **_INNER)(_renamed(function))
 
 
 def _after_compiling(name: str) -> Callable[..., Any]:
@@ -158,7 +159,7 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callab
 
     The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
     """
-    options = {**_OPTIONS, "forceinline": True} if inline else _OPTIONS
+    options = {**_OPTIONS, **_INNER, "forceinline": True} if inline else {**_OPTIONS, **_INNER}
     # One factory may serve functions of the same name in several modules.
     name = (*function.__module__.split("."), function.__name__)
 

@@ -7,10 +7,10 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import fma, horner, larger, smaller
+from .._simd.arithmetic import both, fma, horner, larger, like, magnitude, nearest_integer, select, smaller
 from .._simd.exp import LN2, LOG2_E, REMAINDER
 from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
-from .._simd.lanes import largest_lane, smallest_lane
+from .._simd.lanes import largest_lane, smallest_lane, widen
 from .._simd.memory import element_like, lanes, load, load_part, splat
 from .._simd.pairs import exp_pair
 from .._simd.vector import computed
@@ -48,15 +48,15 @@ def _limits_of(array):
 
 
 class Shift(NamedTuple):
-    """How a row's elements become exponentials."""
+    """How a row's elements become exponentials; or how those of several rows do, one in each lane."""
 
     largest: Any  # m
     anchor: Any  # subtracted from x first: 0 or m
     lowest: Any  # x - anchor is raised to this, so that its exponential is a normal number
     magic: Any  # hides the shift by `octaves` in the exponent
-    octaves: float  # N
-    reached: bool  # no element needs the anchor or the raising
-    plain: bool  # nor care about underflow in the scaling pass
+    octaves: Any  # N
+    reached: Any  # no element needs the anchor or the raising
+    plain: Any  # nor care about underflow in the scaling pass
 
 
 @helper
@@ -84,18 +84,19 @@ def row_extremes(x, start, n):
 
 @helper
 def row_shift(x, n, largest, smallest, temperature):
-    """Return the shift of a row of n elements with the given extremes."""
+    """Return the shift of a row of n elements with the given extremes, or of one row in each lane of them."""
     limits = limits_of(x)
     inverse = 1.0 / temperature
-    scaled = largest * inverse
-    reach = (np.float64(largest) - np.float64(smallest)) * inverse
-    near = abs(scaled) <= limits.largest_shift
+    scaled = widen(largest) * inverse
+    reach = (widen(largest) - widen(smallest)) * inverse
+    near = magnitude(scaled) <= limits.largest_shift
     # math.log(n) leaves room for a sum n times its largest term.
-    reached = near and reach <= limits.reach
-    plain = reached and reach + math.log(n) <= limits.plain_reach
-    anchor = largest * 0 if near else largest
-    octaves = np.rint((scaled if near else 0.0) * LOG2_E)
+    reached = both(near, reach <= limits.reach)
+    plain = both(reached, reach + math.log(n) <= limits.plain_reach)
+    anchor = select(near, like(largest, 0), largest)
+    octaves = nearest_integer(select(near, scaled, 0.0) * LOG2_E)
     lowest = (largest - anchor) - element_like(x, limits.reach * temperature)
+    lowest = select(reached, like(largest, -np.inf), lowest)
     return Shift(largest, anchor, lowest, exp_magic(x, octaves), octaves, reached, plain)
 
 
@@ -119,7 +120,7 @@ def _largest_exp(x, shift, temperature):
         coefficients = REMAINDER[types.float64]
 
         def of_float32(x, shift, temperature):
-            r = np.float64(shift.largest - shift.anchor) / temperature - shift.octaves * LN2
+            r = widen(shift.largest - shift.anchor) / temperature - shift.octaves * LN2
             return fma(fma(horner(r, coefficients) * r, r, r), scale, scale), 0.0
 
         return of_float32

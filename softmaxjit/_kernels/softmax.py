@@ -5,6 +5,7 @@ from numba import prange, types
 from .._jit import helper, kernel
 from .._simd.arithmetic import fma, multiply_exactly, select
 from .._simd.exp_scaled import exp_steps
+from .._simd.lanes import widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .shift import limits_of, shift_of_row
 from .sums import missing_from_largest, sum_row
@@ -22,7 +23,7 @@ def inverse_of(out, total, error):
     product, product_error = multiply_exactly(inverse, total)
     correction = ((headroom - product) - product_error - inverse * error) * (inverse / headroom)
     high = element_like(out, inverse)
-    return high, element_like(out, (inverse - high) + correction)
+    return high, element_like(out, (inverse - widen(high)) + correction)
 
 
 @helper

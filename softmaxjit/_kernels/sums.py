@@ -8,7 +8,7 @@ from numba import types
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import add_exactly, add_to_larger, count_true, fma, larger, select
 from .._simd.exp_scaled import exp_scaled
-from .._simd.lanes import first_lane, sum_lanes
+from .._simd.lanes import first_lane, sum_lanes, widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
 from .shift import largest_exp
 
@@ -111,7 +111,19 @@ def missing_from_largest(x, steps, shift, temperature):
     """
     value, error = largest_exp(x, shift, temperature)
     summed, _, _ = scaled(splat(x, shift.largest), steps, shift, False)
-    return (value - np.float64(first_lane(summed))) + error
+    return (value - widen(lanes_like(shift.largest, summed))) + error
+
+
+def lanes_like(value: Any, vector: Any) -> Any:
+    """Return a vector whose lanes are alike as one number where `value` is a number, else as it is."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(lanes_like, inline=True)
+def _lanes_like(value, vector):
+    if isinstance(value, types.Float):
+        return lambda value, vector: first_lane(vector)
+    return lambda value, vector: vector
 
 
 @helper

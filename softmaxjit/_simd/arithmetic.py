@@ -140,6 +140,26 @@ def equal_or_nan(typingctx, x, y):
 
 
 @intrinsic
+def nearest_integer(typingctx, x):
+    """Return x rounded to an integer, ties to even."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return call_llvm(builder, f"llvm.rint.{suffix(args[0].type)}", args[0].type, args)
+
+    return x(x), generate
+
+
+@intrinsic
+def both(typingctx, first, second):
+    """Whether both of two conditions hold, lane by lane where they are masks."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.and_(*args)
+
+    return first(first, first), generate
+
+
+@intrinsic
 def count_true(typingctx, mask):
     """Return the number of true lanes."""
     if not isinstance(mask, Mask):

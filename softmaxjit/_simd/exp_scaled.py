@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from .._jit import compiled_as, helper
 from .arithmetic import fma, horner, multiply_exactly, power_of_two
 from .exp import LN2, LN2_ERROR, REMAINDER
+from .memory import element_like
 from .target import target_has
 from .vector import INT32, call_llvm, computed, constant, element_of
 
@@ -71,7 +72,10 @@ def _keep_leading_bits(value, dropped):
 
 
 def exp_steps(array: Any, divisor: Any) -> Any:
-    """Return the constants of `exp_scaled` for the array's dtype and a positive float64 divisor in 2**±40."""
+    """Return the constants of `exp_scaled` for the array's dtype and a positive float64 divisor in 2**±40.
+
+    Like all that describes a row, they are numbers, or vectors that describe a row in each lane.
+    """
     raise NotImplementedError("only inside compiled code")
 
 
@@ -85,12 +89,12 @@ def _exp_steps(array, divisor):
             high = _keep_leading_bits(step, 53 - 24 + N_BITS)
             inverse = 1.0 / divisor
             return Steps32(
-                np.float32(1.0 / step),
-                np.float32(-high),
-                np.float32(high - step),
-                np.float32(linear * inverse),
-                np.float32(quadratic * inverse * inverse),
-                np.float32(cubic * inverse * inverse * inverse),
+                element_like(array, 1.0 / step),
+                element_like(array, -high),
+                element_like(array, high - step),
+                element_like(array, linear * inverse),
+                element_like(array, quadratic * inverse * inverse),
+                element_like(array, cubic * inverse * inverse * inverse),
             )
 
         return of_float32
@@ -114,7 +118,7 @@ def exp_magic(array: Any, octaves: Any) -> Any:
 def _exp_magic(array, octaves):
     if computed(array.dtype) == types.float32:
         of_zero = 1.5 * 2.0**23 + 8 * HEADROOM[types.float32]
-        return lambda array, octaves: np.float32(of_zero - 8.0 * octaves)
+        return lambda array, octaves: element_like(array, of_zero - 8.0 * octaves)
     of_zero = 1.5 * 2.0**52 + 1023 + HEADROOM[types.float64]
     return lambda array, octaves: of_zero - octaves
 

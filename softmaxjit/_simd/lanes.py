@@ -65,11 +65,11 @@ def smallest_lane(typingctx, value):
 
 @intrinsic
 def widen(typingctx, value):
-    """Return float32 lanes as float64 lanes."""
-    wide = Vector(types.float64, value.lanes)
+    """Return a number, or the lanes of a vector, as float64."""
+    wide = Vector(types.float64, value.lanes) if isinstance(value, Vector) else types.float64
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.fpext(args[0], context.get_value_type(wide))
+        return args[0] if value == wide else builder.fpext(args[0], context.get_value_type(wide))
 
     return wide(value), generate
 

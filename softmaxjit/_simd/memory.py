@@ -12,7 +12,7 @@ from numba.np import arrayobj
 
 from .halves import narrowed, widened
 from .parts import first_lanes, load_first, store_first
-from .vector import INT32, computed, constant, vector_of
+from .vector import INT32, Vector, computed, constant, vector_of
 
 
 @intrinsic
@@ -46,6 +46,18 @@ def _element_bytes(data_type: Any) -> int:
 
 def _vector_bytes(data_type: Any) -> int:
     return vector_of(data_type.dtype).lanes * _element_bytes(data_type)
+
+
+def loaded(context: Any, builder: Any, data_type: Any, data: Any, index: Any) -> Any:
+    """Return the LLVM vector of `load`."""
+    address = _address(context, builder, data_type, data, index)
+    return widened(context, builder, data_type.dtype, builder.load(address, align=_element_bytes(data_type)))
+
+
+def stored(context: Any, builder: Any, data_type: Any, data: Any, index: Any, value: Any) -> None:
+    """Emit what `store` does."""
+    value = narrowed(context, builder, data_type.dtype, value)
+    builder.store(value, _address(context, builder, data_type, data, index), align=_element_bytes(data_type))
 
 
 @intrinsic
@@ -94,13 +106,39 @@ def splat(typingctx, array, value):
 
 @intrinsic
 def element_like(typingctx, array, value):
-    """Return the number `value` rounded to the type in which the array's elements are computed."""
+    """Return a number, or each lane of a vector, rounded to the type in which the array's elements are computed."""
     element = computed(array.dtype)
+    if not isinstance(value, Vector):
+        return element(array, element), lambda context, builder, sig, args: args[1]
+    rounded = Vector(element, value.lanes)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return args[1]
+        return args[1] if value == rounded else builder.fptrunc(args[1], context.get_value_type(rounded))
 
-    return element(array, element), generate
+    return rounded(array, value), generate
+
+
+@intrinsic
+def load_float64(typingctx, array, index, value):
+    """Return as many elements of a float64 array from an index on as the vector `value` has lanes."""
+    result = Vector(types.float64, value.lanes)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector_type = context.get_value_type(result)
+        return builder.load(builder.bitcast(builder.gep(args[0], [args[1]]), vector_type.as_pointer()), align=8)
+
+    return result(array, types.intp, value), generate
+
+
+@intrinsic
+def store_float64(typingctx, array, index, value):
+    """Store a vector of float64, of however many lanes, from an index of a float64 array on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], builder.bitcast(builder.gep(args[0], [args[1]]), args[2].type.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), generate
 
 
 @intrinsic
@@ -108,9 +146,7 @@ def load(typingctx, array, index):
     """Return the vector ``array[index : index + lanes]``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = _address(context, builder, sig.args[0], args[0], args[1])
-        stored = builder.load(address, align=_element_bytes(sig.args[0]))
-        return widened(context, builder, array.dtype, stored)
+        return loaded(context, builder, array, *args)
 
     return vector_of(array.dtype)(array, types.intp), generate
 
@@ -135,9 +171,7 @@ def store(typingctx, array, index, value):
     """``array[index : index + lanes] = value``."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        address = _address(context, builder, sig.args[0], args[0], args[1])
-        stored = narrowed(context, builder, array.dtype, args[2])
-        builder.store(stored, address, align=_element_bytes(sig.args[0]))
+        stored(context, builder, array, *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector_of(array.dtype)), generate

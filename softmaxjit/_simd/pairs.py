@@ -29,7 +29,7 @@ def exp_pair(x, error, octaves):
     """Return exp(x + error) * 2**-octaves as a float64 pair, where `octaves` is the integer nearest x / ln2."""
     high = _LEADING_LN2 * octaves
     r, rest = add_exactly(x, -high)
-    rest += error - octaves * (LN2 - _LEADING_LN2) - octaves * LN2_ERROR
+    rest = rest + (error - octaves * (LN2 - _LEADING_LN2) - octaves * LN2_ERROR)
     r, rest = add_exactly(r, rest)
     square, square_error = multiply_exactly(r, r)
     tail = r * square * horner(r, _PAIR_REMAINDER) + (0.5 * square_error + rest * (1.0 + r))

@@ -1,0 +1,206 @@
+"""Rows that lie across a tile: element i of 16 (float32) or 8 (float64) neighbouring rows in one vector.
+
+A tile is a flat array in which element i of row c is at ``i * stride + c``; 2 L lines follow the last, L the lanes of
+a vector.  What describes a row, in the row kernels a
+number, is here a vector with a row in each lane; the functions that make it are the same, and the sums of a row are
+taken in the same order, so each row's result has the same bits.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import add_exactly, add_to_larger, larger, like, smaller
+from .._simd.exp_scaled import exp_steps
+from .._simd.lanes import widen
+from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
+from .shift import limits_of, row_shift
+from .softmax import inverse_of, scaled_element
+from .sums import missing_from_largest, scaled
+
+
+@helper
+def column_extremes(tile, start, stride, n):
+    """Return the largest and the smallest element of each row; NaN are passed over."""
+    high = splat(tile, -np.inf)
+    low = splat(tile, np.inf)
+    for i in range(n):
+        v = load(tile, start + i * stride)
+        high, low = larger(v, high), smaller(v, low)
+    return high, low
+
+
+@helper
+def exponential(tile, at, steps, shift):
+    """Replace one vector by its exponentials, and return them."""
+    e, _, _ = scaled(load(tile, at), steps, shift, False)
+    store(tile, at, e)
+    return e
+
+
+def partials(tile: Any) -> Any:
+    """Return memory for the partial sums of `sum_columns`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(partials)
+def _partials(tile):
+    # A vector of values for each partial sum, and, where they are pairs, one of errors.
+    return lambda tile: np.empty(2 * lanes(tile) * lanes(tile), np.float64)
+
+
+@helper
+def sum_blocks(tile, start, stride, n, steps, shift, sums):
+    """Replace the elements of whole blocks of 4 L, L the lanes of a vector, by their exponentials.
+
+    Of a block, elements k, k + L, k + 2 L and k + 3 L are added to partial sum k, kept at line k of the tile from
+    `sums` on, and what that loses to line L + k.
+    """
+    width = lanes(tile)
+    step = width * stride
+    for k in range(2 * width):
+        store(tile, sums + k * stride, splat(tile, 0))
+    for i in range(0, n - 4 * width + 1, 4 * width):
+        for k in range(width):
+            at = start + (i + k) * stride
+            a = exponential(tile, at, steps, shift)
+            b = exponential(tile, at + step, steps, shift)
+            c = exponential(tile, at + 2 * step, steps, shift)
+            d = exponential(tile, at + 3 * step, steps, shift)
+            place = sums + k * stride
+            total, error = add_to_larger(load(tile, place), (a + b) + (c + d))
+            store(tile, place, total)
+            store(tile, place + step, load(tile, place + step) + error)
+
+
+@helper
+def sum_of_rest(tile, start, stride, n, k, steps, shift):
+    """Replace what follows the whole blocks by its exponentials; return the sum of elements k, k + L, ... of it."""
+    width = lanes(tile)
+    rest = splat(tile, 0)
+    for i in range(n // (4 * width) * (4 * width) + k, n, 2 * width):
+        pair = exponential(tile, start + i * stride, steps, shift)
+        if i + width < n:
+            pair = pair + exponential(tile, start + (i + width) * stride, steps, shift)
+        rest = rest + pair
+    return rest
+
+
+@helper
+def sum_columns(tile, start, stride, n, steps, shift, memory):
+    """Replace rows by their exponentials and return their sums as float64 pairs; the order is that of `sum_row`."""
+    width = lanes(tile)
+    zero = splat(tile, 0)
+    sums = start + n * stride
+    if n >= 4 * width:
+        sum_blocks(tile, start, stride, n, steps, shift, sums)
+    count = min(n, width)
+    for k in range(count):
+        rest = sum_of_rest(tile, start, stride, n, k, steps, shift)
+        if n >= 4 * width:
+            total, error = add_exactly(load(tile, sums + k * stride), rest)
+            put_partial(memory, k * width, total, load(tile, sums + (width + k) * stride) + error)
+        else:
+            put_partial(memory, k * width, rest, 0)
+    half = width // 2
+    while half > 0:
+        for k in range(count - half):
+            fold_partials(memory, k * width, (k + half) * width, zero)
+        count = min(count, half)
+        half //= 2
+    return load_float64(memory, 0, zero), error_of_partial(memory, 0, zero)
+
+
+def put_partial(memory: Any, at: Any, total: Any, lost: Any) -> Any:
+    """Keep the partial sum ``total + lost``, where the integer 0 stands for nothing lost."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(put_partial, inline=True)
+def _put_partial(memory, at, total, lost):
+    if total.element == types.float32:
+        if isinstance(lost, types.Integer):
+            return lambda memory, at, total, lost: store_float64(memory, at, widen(total))
+        return lambda memory, at, total, lost: store_float64(memory, at, widen(total) + widen(lost))
+
+    def of_float64(memory, at, total, lost):
+        store_float64(memory, at, total)
+        store_float64(memory, at + total_size(total), like(total, lost))
+
+    return of_float64
+
+
+def fold_partials(memory: Any, at: Any, other: Any, vector: Any) -> Any:
+    """Add the partial sum at `other` to that at `at`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(fold_partials, inline=True)
+def _fold_partials(memory, at, other, vector):
+    if vector.element == types.float32:
+
+        def of_float32(memory, at, other, vector):
+            store_float64(memory, at, load_float64(memory, at, vector) + load_float64(memory, other, vector))
+
+        return of_float32
+
+    def of_float64(memory, at, other, vector):
+        errors = total_size(vector)
+        value, lost = add_exactly(load_float64(memory, at, vector), load_float64(memory, other, vector))
+        error = load_float64(memory, at + errors, vector) + load_float64(memory, other + errors, vector)
+        store_float64(memory, at, value)
+        store_float64(memory, at + errors, error + lost)
+
+    return of_float64
+
+
+def error_of_partial(memory: Any, at: Any, vector: Any) -> Any:
+    """Return the low part of a partial sum."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(error_of_partial, inline=True)
+def _error_of_partial(memory, at, vector):
+    if vector.element == types.float32:
+        return lambda memory, at, vector: 0.0
+    return lambda memory, at, vector: load_float64(memory, at + total_size(vector), vector)
+
+
+def total_size(vector: Any) -> Any:
+    """Return the number of elements in all partial sums of a vector of rows."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(total_size, inline=True)
+def _total_size(vector):
+    size = vector.lanes * vector.lanes
+    return lambda vector: size
+
+
+@helper
+def scale_columns(tile, start, stride, n, high, low):
+    """Multiply rows by 2**-HEADROOM (high + low)."""
+    limits = limits_of(tile)
+    unscale = splat(tile, 1.0 / limits.headroom)
+    smallest = splat(tile, limits.smallest)
+    for i in range(n):
+        at = start + i * stride
+        store(tile, at, scaled_element(load(tile, at), high, low, smallest, unscale, False))
+
+
+@helper
+def softmax_columns(tile, start, stride, n, temperature, memory):
+    """Softmax of as many rows as a vector has lanes, in place.
+
+    Every row is treated as one of any range: a second version for those of a small one would gain 10 % of the
+    arithmetic and double the time to compile.
+    """
+    largest, smallest = column_extremes(tile, start, stride, n)
+    steps = exp_steps(tile, temperature)
+    shift = row_shift(tile, n, largest, smallest, temperature)
+    missing = missing_from_largest(tile, steps, shift, temperature)
+    total, error = sum_columns(tile, start, stride, n, steps, shift, memory)
+    high, low = inverse_of(tile, total, error + missing)
+    scale_columns(tile, start, stride, n, high, low)
