@@ -52,7 +52,7 @@ def carrying(entry: Entry, carrier: DType) -> Entry:
     """Return an entry that takes arrays of 16-bit floats, given that which takes their carriers."""
 
     def views(*args: Any) -> None:
-        entry(*[arg.view(carrier) if isinstance(arg, ndarray) else arg for arg in args])
+        entry(*[arg.view(carrier) if type(arg) is ndarray else arg for arg in args])
 
     return views
 
