@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba.core import config
 
+from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
 from ._plan import PARALLEL_ELEMENTS, Facts, plan
 
@@ -26,7 +27,7 @@ LAST_AXIS = -1  # CPython has one -1, so that `is` finds the default in one step
 
 
 class Entries(dict[DType, Entry | None]):
-    """For each native dtype the machine code of the kernel of an operation, None for dtypes without one.
+    """For each native dtype what runs the machine code of the kernel of an operation, None for dtypes without one.
 
     It is loaded or compiled when its dtype is first looked up.  A dtype of swapped bytes does not equal its native one.
     """
@@ -42,8 +43,18 @@ class Entries(dict[DType, Entry | None]):
         if kernel is None:
             return None  # and not kept, as there is no end to dtypes
         entry: Entry = kernel.entry(dtype, *self._variant)
-        self[dtype] = entry
+        carrier = carrier_of(dtype)
+        self[dtype] = entry = entry if carrier == dtype else carrying(entry, carrier)
         return entry
+
+
+def carrying(entry: Entry, carrier: DType) -> Entry:
+    """Return an entry that takes arrays of 16-bit floats, given that which takes their carriers."""
+
+    def views(*args: Any) -> None:
+        entry(*[arg.view(carrier) if type(arg) is ndarray else arg for arg in args])
+
+    return views
 
 
 SOFTMAX = Entries("softmax", ONE_FOR_ALL)

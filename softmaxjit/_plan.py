@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _plain
+from ._carriers import carrier_of
 from ._jit import Kernel
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.log_softmax import log_softmax_rows
@@ -54,14 +55,19 @@ class Plan(NamedTuple):
     plain: Callable[..., Any]
     parallel: bool
     prepare: bool  # masks and temperatures go into the rows first
+    widen: bool = False  # rows of 16 bits become float32 before anything else
 
 
 def plan(facts: Facts) -> Plan:
     """Choose."""
     plain = PLAIN[facts.operation]
-    if not facts.compiled or facts.dtype not in COMPILED_DTYPES:
+    direct = facts.lowest_temperature >= SMALLEST_TEMPERATURE and facts.highest_temperature <= LARGEST_TEMPERATURE
+    is_carried = carrier_of(facts.dtype) != facts.dtype
+    if is_carried and (facts.masked or facts.weighted or not direct or not facts.compiled):
+        # Only the kernels of plain rows read such elements; all other code would take their bits for integers.
+        return plan(facts._replace(dtype=np.dtype(np.float32)))._replace(widen=True)
+    if not facts.compiled or not (is_carried or facts.dtype in COMPILED_DTYPES):
         return Plan(None, plain, parallel=False, prepare=False)
     kernels = WEIGHTED if facts.weighted else KERNELS
-    direct = facts.lowest_temperature >= SMALLEST_TEMPERATURE and facts.highest_temperature <= LARGEST_TEMPERATURE
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
     return Plan(kernels[facts.operation], plain, parallel, prepare=facts.masked or not direct)

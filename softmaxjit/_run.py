@@ -1,4 +1,4 @@
-"""Run a planned kernel on rows."""
+"""Run a planned kernel on rows, and return these, or what stood in for them, with the result."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 from numba.core import config
 
 from . import _threads
-from ._args import Rows
+from ._args import Rows, widened
+from ._carriers import carried
 from ._kernels.prepare import MASK, MASKED_VALUES, NO_MASK, fill_masked, prepare_rows
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ._plan import Facts, Plan, plan
@@ -17,65 +18,70 @@ Array = np.ndarray[Any, Any]
 SERIAL = nullcontext(1)
 
 
-def run_rows(operation: str, rows: Rows, threads: int | None) -> None:
+def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
     """Apply softmax or log_softmax to rows."""
     if rows.x.size == 0:
-        return
-    chosen = _planned(operation, rows, threads)
+        return rows
+    chosen, rows = _planned(operation, rows, threads)
     if chosen.kernel is None:
         x, where, _ = _two_dimensional(rows)
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, rows.temperature, where).reshape(-1)
-        return
+        return rows
     kind = _kind(rows.temperature)
     with _threads_for(chosen, threads) as granted:
         parallel = granted > 1
         x = _prepared(rows, rows.target, parallel) if chosen.prepare else rows.x
-        chosen.kernel.compiled(x.dtype, kind, parallel=parallel)(x, rows.n, rows.temperature, rows.target)
+        kernel = chosen.kernel.compiled(x.dtype, kind, parallel=parallel)
+        kernel(carried(x), rows.n, rows.temperature, carried(rows.target))
         if rows.where is not None:
             fill = fill_masked.compiled(x.dtype, parallel=parallel)
             fill(rows.target, rows.where, rows.n, MASKED_VALUES[operation])
+    return rows
 
 
-def run_logsumexp(rows: Rows, threads: int | None) -> None:
+def run_logsumexp(rows: Rows, threads: int | None) -> Rows:
     """Apply logsumexp to rows, with weights or without."""
     if rows.target.size == 0:
-        return
+        return rows
     if rows.n == 0:
         rows.target.fill(-np.inf)
         if rows.sign is not None:
             rows.sign.fill(0)
-        return
-    chosen = _planned("logsumexp", rows, threads)
+        return rows
+    chosen, rows = _planned("logsumexp", rows, threads)
     if chosen.kernel is None:
         _run_plain_logsumexp(chosen, rows)
-        return
+        return rows
     with _threads_for(chosen, threads) as granted:
         parallel = granted > 1
         x = _prepared(rows, np.empty_like(rows.x), parallel) if chosen.prepare else rows.x
         kernel = chosen.kernel.compiled(x.dtype, parallel=parallel)
         if rows.second is not None:
             kernel(x, rows.second, rows.n, rows.target, rows.sign)
-            return
-        kernel(x, rows.n, rows.target)
+            return rows
+        kernel(carried(x), rows.n, carried(rows.target))
     if rows.sign is not None:
         rows.sign[...] = _sign_of_sum(rows.target)
+    return rows
 
 
-def run_vjp(operation: str, rows: Rows, threads: int | None) -> None:
+def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
     """Apply a vector-Jacobian product to rows and cotangents."""
     if rows.x.size == 0:
-        return
-    chosen = _planned(operation, rows, threads)
+        return rows
+    chosen, rows = _planned(operation, rows, threads)
     if chosen.kernel is None:
         x, _, cotangent = _two_dimensional(rows)
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, cotangent, rows.temperature).reshape(-1)
-        return
+        return rows
     with _threads_for(chosen, threads) as granted:
         parallel = granted > 1
         kernel = chosen.kernel.compiled(rows.x.dtype, _kind(rows.temperature), parallel=parallel)
-        kernel(rows.x, rows.second, rows.n, rows.temperature, rows.target)
+        second = carried(np.asarray(rows.second))
+        kernel(carried(rows.x), second, rows.n, rows.temperature, carried(rows.target))
+    return rows
 
 
 def _kind(temperature: float | Array) -> Any:
@@ -83,13 +89,16 @@ def _kind(temperature: float | Array) -> Any:
     return ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW
 
 
-def _planned(operation: str, rows: Rows, threads: int | None) -> Plan:
+def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Rows]:
+    """Return the plan, and the rows as it takes them."""
     tau = rows.temperature
     lowest, highest = (tau, tau) if isinstance(tau, float) else (float(tau.min()), float(tau.max()))
     number = rows.x.size // rows.n
     masked, weighted = rows.where is not None, operation == "logsumexp" and rows.second is not None
     compiled = not config.DISABLE_JIT
-    return plan(Facts(operation, rows.x.dtype, number, rows.n, lowest, highest, masked, weighted, threads, compiled))
+    facts = Facts(operation, rows.x.dtype, number, rows.n, lowest, highest, masked, weighted, threads, compiled)
+    chosen = plan(facts)
+    return chosen, widened(rows) if chosen.widen else rows
 
 
 def _threads_for(chosen: Plan, threads: int | None) -> AbstractContextManager[int]:
@@ -107,7 +116,7 @@ def _prepared(rows: Rows, target: Array, parallel: bool) -> Array:
 
 def _sign_of_sum(log: Array) -> Array:
     """Return the sign of a sum of exponentials, which is 1, 0 or NaN, from its logarithm."""
-    return np.where(np.isnan(log), log, np.where(log == -np.inf, 0, 1))
+    return np.where(np.isnan(log), np.nan, np.where(log == -np.inf, 0, 1))
 
 
 def _two_dimensional(rows: Rows) -> tuple[Array, Array | None, Array | None]:

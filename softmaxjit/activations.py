@@ -86,7 +86,7 @@ def softmax(
     if direct is not None:
         return direct
     rows = _args.same_shape_rows(x, axis, temperature, where, out)
-    _run.run_rows("softmax", rows, _args.checked_threads(threads))
+    rows = _run.run_rows("softmax", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
     return result
 
@@ -152,7 +152,7 @@ def log_softmax(
     if direct is not None:
         return direct
     rows = _args.same_shape_rows(x, axis, temperature, where, out)
-    _run.run_rows("log_softmax", rows, _args.checked_threads(threads))
+    rows = _run.run_rows("log_softmax", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
     return result
 
@@ -253,7 +253,7 @@ def logsumexp(
     if direct is not None:
         return direct
     rows = _args.reduced_rows(x, axis, b, where, keepdims, return_sign, out)
-    _run.run_logsumexp(rows, _args.checked_threads(threads))
+    rows = _run.run_logsumexp(rows, _args.checked_threads(threads))
     if return_sign:
         return _args.restored(rows, out), _args.restored_sign(rows)
     if rows.second is not None and rows.sign is not None and rows.sign.dtype.kind == "f":

@@ -78,7 +78,7 @@ def softmax_vjp(
     if direct is not None:
         return direct
     rows = _args.two_operand_rows("probs", probs, cotangent, axis, temperature, out)
-    _run.run_vjp("softmax_vjp", rows, _args.checked_threads(threads))
+    rows = _run.run_vjp("softmax_vjp", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
     return result
 
@@ -148,6 +148,6 @@ def log_softmax_vjp(
     if direct is not None:
         return direct
     rows = _args.two_operand_rows("log_probs", log_probs, cotangent, axis, temperature, out)
-    _run.run_vjp("log_softmax_vjp", rows, _args.checked_threads(threads))
+    rows = _run.run_vjp("log_softmax_vjp", rows, _args.checked_threads(threads))
     result: NDArray[Any] = _args.restored(rows, out)
     return result

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -94,7 +95,9 @@ OPERANDS = [
     case("empty rows", direct=False, make=lambda: ((f32(3, 0),), {})),
     case("no rows", direct=False, make=lambda: ((f32(0, 3),), {})),
     case("integers", direct=False, make=lambda: ((np.arange(10),), {})),
-    case("float16", direct=False, make=lambda: ((sample((10,), np.float16),), {})),
+    case("float16", direct=True, make=lambda: ((sample((10,), np.float16),), {})),
+    case("bfloat16", direct=True, make=lambda: ((sample((3, 10), ml_dtypes.bfloat16),), {})),
+    case("float16 big-endian", direct=False, make=lambda: ((sample((10,), ">f2"),), {})),
     case("longdouble", direct=False, make=lambda: ((sample((10,), np.longdouble),), {})),
     case("strings", direct=False, make=lambda: ((np.array(["a"]),), {})),
     case("big-endian", direct=False, make=lambda: ((f32(10).astype(">f4"),), {})),
@@ -152,6 +155,12 @@ OUTS = [
     case("out big-endian", direct=False, make=lambda: ((f32(10),), {"out": np.zeros(10, ">f4")})),
     case("out unaligned", direct=False, make=lambda: ((f32(10),), {"out": unaligned(f32(10))})),
     case("out of every second", direct=False, make=lambda: ((f32(10),), {"out": f32(20)[::2]})),
+    case("float16 in place", direct=True, make=lambda: in_place(sample((3, 10), np.float16))),
+    case("float16 in place through two views", direct=False, make=lambda: shifted(sample((3, 10), np.float16), 0)),
+    case("float16 a little after x", direct=False, make=lambda: shifted(sample((3, 10), np.float16), 3)),
+    case(
+        "float16 into its bits", direct=False, make=lambda: ((sample((10,), np.float16),), {"out": np.zeros(10, "u2")})
+    ),
     case("out in Fortran order", direct=False, make=lambda: ((f32(3, 10),), {"out": np.asfortranarray(f32(3, 10))})),
     case("out of another shape", direct=False, make=lambda: ((f32(3, 10),), {"out": f32(10, 3)})),
     case("out of more dimensions", direct=False, make=lambda: ((f32(10),), {"out": f32(1, 10)})),
@@ -264,7 +273,8 @@ def test_gradients(function: Any, make: Callable[[], Call], direct: bool) -> Non
     def with_cotangent() -> Call:
         (x, *axis), keywords = make()
         shape = np.shape(x)
-        dtype = x.dtype.type if isinstance(x, np.ndarray) and x.dtype.kind == "f" else np.float64
+        is_float = isinstance(x, np.ndarray) and (x.dtype.kind == "f" or x.dtype.name == "bfloat16")
+        dtype = x.dtype.type if is_float else np.float64
         return (x, np.linspace(-1, 1, math.prod(shape)).reshape(shape).astype(dtype), *axis), keywords
 
     check(function, with_cotangent, direct)
@@ -301,9 +311,9 @@ def test_results_own_their_memory() -> None:
 
 
 def test_a_dtype_without_a_kernel_is_not_remembered() -> None:
-    for dtype in (np.float16, np.longdouble, ">f4", np.int64):
+    for dtype in (">f2", np.longdouble, ">f4", np.int64):
         softmax(np.ones(3, dtype))
-    assert {*_direct.SOFTMAX} <= {np.dtype(np.float32), np.dtype(np.float64)}
+    assert {*_direct.SOFTMAX} <= {np.dtype(dtype) for dtype in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)}
 
 
 def test_without_the_jit_no_call_is_direct(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from softmaxjit._carriers import carried
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
 from softmaxjit._kernels.logsumexp import logsumexp_rows
+from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_ALL
 
 from .children import finish, start
@@ -39,9 +40,17 @@ def logsumexp(x: Array, out: Array) -> None:
     logsumexp_rows.compiled(x.dtype)(carried(x.reshape(-1)), x.shape[1], carried(out))
 
 
+def activation(kernel: Any, x: Array, out: Array) -> None:
+    compiled = kernel.compiled(x.dtype, ONE_FOR_ALL)
+    compiled(carried(x.reshape(-1)), x.shape[1], TEMPERATURE, carried(out.reshape(-1)))
+
+
 def log_softmax(x: Array, out: Array) -> None:
-    kernel = log_softmax_rows.compiled(x.dtype, ONE_FOR_ALL)
-    kernel(carried(x.reshape(-1)), x.shape[1], TEMPERATURE, carried(out.reshape(-1)))
+    activation(log_softmax_rows, x, out)
+
+
+def softmax(x: Array, out: Array) -> None:
+    activation(softmax_rows, x, out)
 
 
 def gradient(kernel: Any, x: Array, cotangent: Array, out: Array) -> None:
@@ -60,10 +69,10 @@ def both(call: Any, operands: list[Array], shape: tuple[int, ...]) -> tuple[list
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
-def test_logsumexp_and_log_softmax_are_the_float32_results_rounded_once(dtype: Any, family: str) -> None:
+def test_results_are_the_float32_results_rounded_once(dtype: Any, family: str) -> None:
     for n in LENGTHS:
         x = rows(family, n, dtype)
-        for call, shape in ((logsumexp, (ROWS,)), (log_softmax, x.shape)):
+        for call, shape in ((logsumexp, (ROWS,)), (log_softmax, x.shape), (softmax, x.shape)):
             found, expected = both(call, [x], shape)
             assert found == expected, n
 
@@ -77,11 +86,12 @@ def test_gradients_are_the_float32_results_rounded_once(dtype: Any, kernel: Any)
         assert found == expected, n
 
 
-def test_log_softmax_works_in_place() -> None:
+@pytest.mark.parametrize("call", [softmax, log_softmax])
+def test_activations_work_in_place(call: Any) -> None:
     for n in LENGTHS:
         x = rows("near", n, HALVES[0])
-        log_softmax(x, out := np.zeros_like(x))
-        log_softmax(x, x)
+        call(x, out := np.zeros_like(x))
+        call(x, x)
         assert x.tobytes() == out.tobytes()
 
 
@@ -91,7 +101,7 @@ def wrong_calls() -> list[str]:
     wrong = []
     for dtype, n, side in product(HALVES, LENGTHS, get_args(Side)):
         x = rows("near", n, dtype)
-        for call, shape in ((logsumexp, (ROWS,)), (log_softmax, x.shape)):
+        for call, shape in ((logsumexp, (ROWS,)), (log_softmax, x.shape), (softmax, x.shape)):
             call(x, expected := np.zeros(shape, dtype))
             call(pages.hold(x, side), out := result.hold(np.zeros(shape, dtype), side))
             if out.tobytes() != expected.tobytes() or not (pages.is_blank_around() and result.is_blank_around()):

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPER
 from softmaxjit._plan import KERNELS, PARALLEL_ELEMENTS, PLAIN, Facts, Plan, plan
 
 FLOAT32 = np.dtype(np.float32)
+HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
 
 def planned(**changes: Any) -> Plan:
@@ -84,3 +86,30 @@ def test_temperatures_beyond_the_kernels_go_into_the_rows_first(lowest: float, h
 def test_masks_go_into_the_rows_first() -> None:
     assert planned(masked=True).prepare
     assert planned(operation="logsumexp", masked=True).prepare
+
+
+@pytest.mark.parametrize("operation", KERNELS)
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_kernels_take_plain_rows_of_16_bits_as_they_are(operation: str, dtype: Any) -> None:
+    assert planned(operation=operation, dtype=dtype) == planned(operation=operation)
+    assert not planned(operation=operation, dtype=dtype).widen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"masked": True},
+        {"operation": "logsumexp", "weighted": True},
+        {"lowest_temperature": 0.0},
+        {"highest_temperature": np.inf},
+        {"compiled": False},
+    ],
+)
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_rows_of_16_bits_are_widened_for_all_other_code(dtype: Any, changes: dict[str, Any]) -> None:
+    assert planned(dtype=dtype, **changes) == planned(**changes)._replace(widen=True)
+
+
+def test_swapped_bytes_are_nothing_for_kernels() -> None:
+    for dtype in (">f2", ">f4"):
+        assert planned(dtype=np.dtype(dtype)).kernel is None

@@ -3,7 +3,7 @@
 A kernel sees rows: a flat, contiguous, native array whose every n consecutive elements are one row.
 """
 
-from .rows import Rows, reduced_rows, restored, restored_sign, same_shape_rows, two_operand_rows
+from .rows import Rows, reduced_rows, restored, restored_sign, same_shape_rows, two_operand_rows, widened
 from .values import Axis, checked_threads
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "restored_sign",
     "same_shape_rows",
     "two_operand_rows",
+    "widened",
 ]

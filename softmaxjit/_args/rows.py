@@ -138,9 +138,9 @@ def _rows(
     signed: bool = False,
 ) -> Rows:
     """Return the operands of a kernel: it writes to `destination` if it can, else to a buffer."""
-    written = computed_dtype(destination.dtype)
-    read = written if dtype is None else computed_dtype(dtype)
-    direct = destination.flags.c_contiguous and destination.flags.aligned and destination.dtype == written
+    written = destination.dtype
+    read = written if dtype is None else dtype
+    direct = destination.flags.c_contiguous and destination.flags.aligned
     target = destination if direct else np.empty(destination.shape, written)
     user = None if out is None else destination
     return Rows(
@@ -154,6 +154,20 @@ def _rows(
         target,
         None if direct else destination,
         returned,
+    )
+
+
+def widened(rows: Rows) -> Rows:
+    """Return rows of 16-bit floats in the dtype in which they are computed, for code that reads no other."""
+    dtype = computed_dtype(rows.x.dtype)
+    result = np.empty(rows.result.shape, dtype)
+    return rows._replace(
+        x=rows.x.astype(dtype),
+        second=None if rows.second is None else rows.second.astype(dtype),
+        target=result.reshape(-1),
+        sign=None if rows.sign is None else rows.sign.astype(dtype),
+        result=result,
+        out=rows.result if rows.out is None else rows.out,
     )
 
 
@@ -185,7 +199,7 @@ def _same_memory(flat: Array, out: Array) -> bool:
 def restored(rows: Rows, out: Any) -> Any:
     """Return what the user gets once the kernel has run: `out` if given, else an array or, without axes, a scalar."""
     if rows.out is not None:
-        with np.errstate(all="ignore"):  # a float16 overflows to infinity, as float32 and float64 do in the kernels
+        with np.errstate(all="ignore"):  # a float16 overflows to infinity, as everything does in the kernels
             rows.out[...] = rows.result
     if out is not None:
         return out

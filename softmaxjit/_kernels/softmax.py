@@ -1,12 +1,26 @@
 """Softmax of contiguous rows."""
 
+from typing import Any
+
+import numpy as np
 from numba import prange, types
 
-from .._jit import helper, kernel
+from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import fma, multiply_exactly, select
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
-from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
+from .._simd.memory import (
+    counted_from,
+    data_of,
+    element_like,
+    keep_until_here,
+    lanes,
+    load,
+    load_part,
+    store,
+    store_part,
+)
+from .._simd.vector import computed
 from .shift import limits_of, shift_of_row
 from .sums import missing_from_largest, sum_row
 from .temperature import settled, settled_at
@@ -27,8 +41,8 @@ def inverse_of(out, total, error):
 
 
 @helper
-def scale_row(out, start, n, high, low, plain):
-    """Multiply a row by 2**-HEADROOM (high + low); `plain` is a constant of the compiled code."""
+def scale_row(terms, start, n, high, low, plain, out):
+    """Write a row of `terms` times 2**-HEADROOM (high + low); `plain` is a constant of the compiled code."""
     limits = limits_of(out)
     unscale = element_like(out, 1.0 / limits.headroom)
     smallest = element_like(out, limits.smallest)
@@ -37,10 +51,10 @@ def scale_row(out, start, n, high, low, plain):
     width = lanes(out)
     i, end = start, start + n
     while i + width <= end:
-        store(out, i, scaled_element(load(out, i), high, low, smallest, unscale, plain))
+        store(out, i, scaled_element(load(terms, i), high, low, smallest, unscale, plain))
         i += width
     if i < end:
-        e = load_part(out, i, end - i, 0)
+        e = load_part(terms, i, end - i, 0)
         store_part(out, i, end - i, scaled_element(e, high, low, smallest, unscale, plain))
 
 
@@ -62,9 +76,21 @@ def start_of_row(x, row, n, temperature):
     return steps, shift, missing_from_largest(x, steps, shift, tau)
 
 
+def terms_of_row(scratch: Any, start: Any, out: Any) -> Any:
+    """Return where the exponentials of the row at index `start` go, in the same places as its results in `out`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(terms_of_row, inline=True)
+def _terms_of_row(scratch, start, out):
+    if isinstance(scratch, types.NoneType):
+        return lambda scratch, start, out: out
+    return lambda scratch, start, out: counted_from(scratch, start)
+
+
 @helper
-def softmax_block(x, first, last, n, temperature, out):
-    """Softmax of rows `first` to `last - 1`.
+def softmax_of_rows(x, first, last, n, temperature, scratch, out):
+    """`softmax_block`, with a row of scratch for the exponentials; None where `out` can hold them.
 
     The shift of the next row is found between a row's sum and its scaling, neither of which it depends on: the
     processor fills the wait for the one with the work of the other (rows of 64 float32: 57 instead of 78 ns, of 1000:
@@ -73,18 +99,37 @@ def softmax_block(x, first, last, n, temperature, out):
     steps, shift, missing = start_of_row(x, first, n, temperature)
     for row in range(first, last):
         start = row * n
+        terms = terms_of_row(scratch, start, out)
         if shift.reached:
-            (total, error), _ = sum_row(x, start, n, steps, shift, True, out)
+            (total, error), _ = sum_row(x, start, n, steps, shift, True, terms)
         else:
-            (total, error), _ = sum_row(x, start, n, steps, shift, False, out)
+            (total, error), _ = sum_row(x, start, n, steps, shift, False, terms)
         high, low = inverse_of(out, total, error + missing)
         plain = shift.plain
         if row + 1 < last:
             steps, shift, missing = start_of_row(x, row + 1, n, temperature)
         if plain:
-            scale_row(out, start, n, high, low, True)
+            scale_row(terms, start, n, high, low, True, out)
         else:
-            scale_row(out, start, n, high, low, False)
+            scale_row(terms, start, n, high, low, False, out)
+
+
+def softmax_block(x: Any, first: Any, last: Any, n: Any, temperature: Any, out: Any) -> Any:
+    """Softmax of rows `first` to `last - 1`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(softmax_block, inline=True)
+def _softmax_block(x, first, last, n, temperature, out):
+    if out.dtype == computed(out.dtype):
+        return lambda x, first, last, n, temperature, out: softmax_of_rows(x, first, last, n, temperature, None, out)
+
+    def with_scratch(x, first, last, n, temperature, out):
+        scratch = np.empty(n, np.float32)
+        softmax_of_rows(x, first, last, n, temperature, data_of(scratch), out)
+        keep_until_here(scratch)
+
+    return with_scratch
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper

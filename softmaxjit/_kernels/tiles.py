@@ -82,7 +82,7 @@ def _temperatures_of(temperature, first, count, memory, vector):
     return of_rows
 
 
-# ------------------------------------------------------------------------------------------------------------ short rows
+# ----- short rows
 
 
 @helper
@@ -128,7 +128,7 @@ def softmax_short_rows(x, n, temperature, out):
             copy_lines(data_of(line), 0, 0, data_of(out), first * n, 0, 1, count * n)
 
 
-# -------------------------------------------------------------------------------------------------------------- any axis
+# ----- rows along any axis
 
 
 @helper

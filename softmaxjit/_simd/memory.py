@@ -30,6 +30,26 @@ def data_of(typingctx, array):
     return types.CPointer(array.dtype)(array), generate
 
 
+@intrinsic
+def counted_from(typingctx, data, index):
+    """Return the address at whose `index` is the first element of `data`."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.gep(args[0], [builder.neg(args[1])])
+
+    return data(data, types.intp), generate
+
+
+@intrinsic
+def keep_until_here(typingctx, array):
+    """Do nothing, but after the last use of `data_of` a local array: Numba frees it after its own last use."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_dummy_value()
+
+    return types.void(array), generate
+
+
 def _stored_type(context: Any, data_type: Any) -> ir.VectorType:
     """Return the LLVM type of a vector as it is in memory."""
     element = context.get_value_type(data_type.dtype)

@@ -11,7 +11,7 @@ from .vector import INT32, vector_of
 
 
 def _exchange(builder: Any, x: Any, y: Any, distance: int) -> tuple[Any, Any]:
-    """Return x and y after the lanes of x with bit `distance` of their number set and those of y without changed place."""
+    """Exchange the lanes of x whose number has the bit `distance` for those of y whose number lacks it."""
     lanes = x.type.count
     first = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
     second = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
