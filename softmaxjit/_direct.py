@@ -15,13 +15,15 @@ from numba.core import config
 
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
-from ._plan import PARALLEL_ELEMENTS, Facts, plan
+from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
 Entry = Callable[..., None]
 
 empty, may_share_memory, ndarray = np.empty, np.may_share_memory, np.ndarray
+
+LONGEST_SHORT = max(SHORT_ROW.values())
 
 LAST_AXIS = -1  # CPython has one -1, so that `is` finds the default in one step; another would only take the next test
 
@@ -32,14 +34,15 @@ class Entries(dict[DType, Entry | None]):
     It is loaded or compiled when its dtype is first looked up.  A dtype of swapped bytes does not equal its native one.
     """
 
-    def __init__(self, operation: str, *variant: Any) -> None:
+    def __init__(self, operation: str, *variant: Any, rows: int = 1) -> None:
         super().__init__()
-        self._operation = operation
+        self.operation = operation
         self._variant = variant
+        self._rows = rows
 
     def __missing__(self, dtype: DType) -> Entry | None:
-        # Below PARALLEL_ELEMENTS the plan depends on nothing else.
-        kernel = plan(Facts(self._operation, dtype, 1, 1, compiled=not config.DISABLE_JIT)).kernel
+        # Below PARALLEL_ELEMENTS the plan depends on nothing else but whether rows are short and many.
+        kernel = plan(Facts(self.operation, dtype, self._rows, 1, compiled=not config.DISABLE_JIT)).kernel
         if kernel is None:
             return None  # and not kept, as there is no end to dtypes
         entry: Entry = kernel.entry(dtype, *self._variant)
@@ -58,6 +61,7 @@ def carrying(entry: Entry, carrier: DType) -> Entry:
 
 
 SOFTMAX = Entries("softmax", ONE_FOR_ALL)
+SHORT_SOFTMAX = Entries("softmax", ONE_FOR_ALL, rows=SHORT_ROWS)
 LOG_SOFTMAX = Entries("log_softmax", ONE_FOR_ALL)
 LOGSUMEXP = Entries("logsumexp")
 SOFTMAX_VJP = Entries("softmax_vjp", ONE_FOR_ALL)
@@ -93,7 +97,10 @@ def same_shape(
     if ndim == 1:
         entry(x, size, temperature, out)
     else:
-        entry(x.ravel(), x.shape[-1], temperature, out.ravel())
+        n = x.shape[-1]
+        if n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
+            entry = SHORT_SOFTMAX[dtype]
+        entry(x.ravel(), n, temperature, out.ravel())  # type: ignore[misc]
     result: Array = out
     return result
 

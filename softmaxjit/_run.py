@@ -7,7 +7,7 @@ import numpy as np
 from numba.core import config
 
 from . import _threads
-from ._args import Rows, widened
+from ._args import Rows, reordered, widened
 from ._carriers import carried
 from ._kernels.prepare import MASK, MASKED_VALUES, NO_MASK, fill_masked, prepare_rows
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
@@ -33,7 +33,8 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
         parallel = granted > 1
         x = _prepared(rows, rows.target, parallel) if chosen.prepare else rows.x
         kernel = chosen.kernel.compiled(x.dtype, kind, parallel=parallel)
-        kernel(carried(x), rows.n, rows.temperature, carried(rows.target))
+        lengths = (rows.n,) if rows.inner == 1 else (rows.n, rows.inner)
+        kernel(carried(x), *lengths, rows.temperature, carried(rows.target))
         if rows.where is not None:
             fill = fill_masked.compiled(x.dtype, parallel=parallel)
             fill(rows.target, rows.where, rows.n, MASKED_VALUES[operation])
@@ -96,8 +97,11 @@ def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Row
     number = rows.x.size // rows.n
     masked, weighted = rows.where is not None, operation == "logsumexp" and rows.second is not None
     compiled = not config.DISABLE_JIT
-    facts = Facts(operation, rows.x.dtype, number, rows.n, lowest, highest, masked, weighted, threads, compiled)
+    inner = rows.inner
+    facts = Facts(operation, rows.x.dtype, number, rows.n, inner, lowest, highest, masked, weighted, threads, compiled)
     chosen = plan(facts)
+    if chosen.reorder:
+        rows = reordered(rows)
     return chosen, widened(rows) if chosen.widen else rows
 
 

@@ -8,14 +8,29 @@ import numpy as np
 import pytest
 
 from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from softmaxjit._plan import KERNELS, PARALLEL_ELEMENTS, PLAIN, Facts, Plan, plan
+from softmaxjit._plan import (
+    KERNELS,
+    LONGEST_ACROSS,
+    PARALLEL_ELEMENTS,
+    PLAIN,
+    SHORT_ROWS,
+    Facts,
+    Plan,
+    are_short,
+    plan,
+)
 
 FLOAT32 = np.dtype(np.float32)
 HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
 
 def planned(**changes: Any) -> Plan:
-    return plan(Facts("softmax", FLOAT32, 1000, 10)._replace(**changes))
+    return plan(Facts("softmax", FLOAT32, 1000, 100)._replace(**changes))
+
+
+def name_of(chosen: Plan) -> str:
+    assert chosen.kernel is not None
+    return chosen.kernel.body.__name__
 
 
 @pytest.mark.parametrize("operation", KERNELS)
@@ -27,8 +42,34 @@ def test_each_operation_has_its_kernel(operation: str) -> None:
 
 def test_weights_have_their_kernel() -> None:
     chosen = planned(operation="logsumexp", weighted=True)
-    assert chosen.kernel is not None
-    assert chosen.kernel.body.__name__ == "weighted_logsumexp_rows"
+    assert name_of(chosen) == "weighted_logsumexp_rows"
+
+
+@pytest.mark.parametrize(("dtype", "longest"), [(np.float16, 24), (np.float32, 24), (np.float64, 15)])
+def test_short_rows_are_turned_into_lanes(dtype: Any, longest: int) -> None:
+    short = {"dtype": np.dtype(dtype), "n": longest, "rows": SHORT_ROWS}
+    assert name_of(planned(**short)) == "softmax_short_rows"
+    assert name_of(planned(**short, masked=True)) == "softmax_short_rows"
+    assert name_of(planned(**short, highest_temperature=np.inf)) == "softmax_short_rows"
+    assert name_of(planned(**{**short, "n": longest + 1})) == "softmax_rows"
+    assert name_of(planned(**{**short, "rows": SHORT_ROWS - 1})) == "softmax_rows"
+    assert name_of(planned(**short, operation="logsumexp", weighted=True)) == "weighted_logsumexp_rows"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(dtype: Any) -> None:
+    across = {"dtype": np.dtype(dtype), "inner": 2, "n": LONGEST_ACROSS}
+    chosen = planned(**across)
+    assert name_of(chosen) == "softmax_across"
+    assert not chosen.reorder
+    for changes in ({"n": LONGEST_ACROSS + 1}, {"operation": "log_softmax"}, {"lowest_temperature": 0.0}):
+        others = {**across, **changes}
+        assert planned(**others) == planned(**{**others, "inner": 1})._replace(reorder=True)
+
+
+@pytest.mark.parametrize("changes", [{"dtype": np.dtype(np.longdouble)}, {"compiled": False}])
+def test_plain_numpy_takes_no_rows_that_lie_across_memory(changes: dict[str, Any]) -> None:
+    assert planned(inner=2, **changes) == planned(**changes)._replace(reorder=True)
 
 
 @pytest.mark.parametrize("operation", KERNELS)
@@ -48,12 +89,13 @@ def test_parallel_begins_at_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("operation", KERNELS)
-def test_below_the_threshold_one_kernel_serves_all_shapes(operation: str) -> None:
+def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(operation: str) -> None:
     """On which `_direct` relies."""
     for rows, n in itertools.product((1, 2, 3, 16, 1000, PARALLEL_ELEMENTS), repeat=2):
         if rows * n < PARALLEL_ELEMENTS:
             chosen = planned(operation=operation, rows=rows, n=n)
-            assert chosen == planned(operation=operation, rows=1, n=1)
+            few = SHORT_ROWS if are_short(operation, FLOAT32, rows, n) else 1
+            assert chosen == planned(operation=operation, rows=few, n=1)
             assert not chosen.parallel
             assert not chosen.prepare
 

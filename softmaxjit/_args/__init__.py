@@ -1,9 +1,9 @@
 """From what a user passes to what a kernel takes, and back; the only raiser of user errors.
 
-A kernel sees rows: a flat, contiguous, native array whose every n consecutive elements are one row.
+A kernel sees rows: a flat, contiguous, native array of shape (outer, n, inner), where inner is 1 for most kernels.
 """
 
-from .rows import Rows, reduced_rows, restored, restored_sign, same_shape_rows, two_operand_rows, widened
+from .rows import Rows, reduced_rows, reordered, restored, restored_sign, same_shape_rows, two_operand_rows, widened
 from .values import Axis, checked_threads
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Rows",
     "checked_threads",
     "reduced_rows",
+    "reordered",
     "restored",
     "restored_sign",
     "same_shape_rows",

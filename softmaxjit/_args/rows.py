@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     result: Array  # target, in the order of the rows
     out: Array | None  # what the user gets, in the order of the rows, if it is not a view of target
     returned: Array  # the user's view of it
+    inner: int = 1  # distance of a row's elements in x and target, which are then of shape (outer, n, inner)
 
 
 def same_shape_rows(x: Any, axis: Axis, temperature: Any, where: Any, out: Any) -> Rows:
@@ -44,6 +45,8 @@ def same_shape_rows(x: Any, axis: Axis, temperature: Any, where: Any, out: Any) 
     tau = checked_temperature(temperature, array.shape, axes)
     kept = checked_where(where, unmasked, array.shape)
     result = result_array(out, array.shape, dtype)
+    if kept is None and _lie_across(array, axes) and result.flags.carray:
+        return _rows_across(array, axes, result, out, tau)
     return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, where=kept)
 
 
@@ -155,6 +158,33 @@ def _rows(
         None if direct else destination,
         returned,
     )
+
+
+def _lie_across(array: Array, axes: tuple[int, ...]) -> bool:
+    """Whether the array is one of shape (outer, n, inner), with inner above 1, in memory order."""
+    if array.size == 0 or not axes or axes[-1] - axes[0] != len(axes) - 1:
+        return False
+    fit = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative and array.dtype.kind not in "bui"
+    return bool(fit and math.prod(array.shape[axes[-1] + 1 :]) > 1)
+
+
+def _rows_across(array: Array, axes: tuple[int, ...], result: Array, out: Any, temperature: float | Array) -> Rows:
+    """Return the operands of a kernel for rows that lie across memory."""
+    x, target = array.reshape(-1), result.reshape(-1)
+    if out is not None and np.may_share_memory(x, target) and x.ctypes.data != target.ctypes.data:
+        x = x.copy()
+    tau = temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), out)
+    n, inner = math.prod(array.shape[axes[0] : axes[-1] + 1]), math.prod(array.shape[axes[-1] + 1 :])
+    return Rows(x, n, tau, None, None, target, None, target, None, result, inner)
+
+
+def reordered(rows: Rows) -> Rows:
+    """Return rows that lie across memory one after the other, for code that takes no others."""
+    shape = (-1, rows.n, rows.inner)
+    out = rows.target.reshape(shape).swapaxes(1, 2)
+    result = np.empty(out.shape, rows.target.dtype)
+    x = rows.x.reshape(shape).swapaxes(1, 2).reshape(-1)
+    return rows._replace(x=x, target=result.reshape(-1), result=result, out=out, inner=1)
 
 
 def widened(rows: Rows) -> Rows:
