@@ -18,6 +18,7 @@ from softmaxjit._kernels.log_softmax import log_softmax_rows
 from softmaxjit._kernels.prepare import MASK, fill_masked, prepare_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
+from softmaxjit._kernels.tiles import softmax_across, softmax_short_rows
 from softmaxjit._kernels.weighted import weighted_logsumexp_rows
 from softmaxjit._simd.memory import data_of, load, load_part, store, store_part
 
@@ -50,6 +51,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "logsumexp b": lambda a: logsumexp(a.x, b=a.b, out=a.log),
     "logsumexp b where": lambda a: logsumexp(a.x, b=a.b, where=a.where, out=a.log),
     "softmax_rows": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(a.flat.x, a.n, a.flat.tau, a.flat.out),
+    "softmax_short_rows": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "softmax_across": lambda a: softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, ROWS, a.flat.tau, a.flat.out
+    ),
     "log_softmax_rows": lambda a: log_softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),

@@ -242,6 +242,7 @@ def hashes(functions, dtypes):
                     rows = (rng.standard_normal((9, n)) * scale).astype(dtype)
                     digest.update(function(rows, threads=1).tobytes())
                     digest.update(function(rows, temperature=0.37, threads=1).tobytes())
+                    digest.update(function(rows.T.copy(), 0, threads=1).tobytes())
             found[f"{function.__name__} {dtype}"] = digest.hexdigest()
     return found
 

@@ -101,7 +101,7 @@ def _exp_steps(array, divisor):
 
     def of_float64(array, divisor):
         step, error = multiply_exactly(divisor, LN2)
-        error += divisor * LN2_ERROR
+        error = error + divisor * LN2_ERROR
         high = _keep_leading_bits(step, N_BITS)
         inverse = 1.0 / divisor
         return Steps64(1.0 / step, -high, ((high - step) - error) * inverse, inverse)
