@@ -195,7 +195,7 @@ def widened(rows: Rows) -> Rows:
         x=rows.x.astype(dtype),
         second=None if rows.second is None else rows.second.astype(dtype),
         target=result.reshape(-1),
-        sign=None if rows.sign is None else rows.sign.astype(dtype),
+        sign=None if rows.sign is None else np.empty(rows.sign.shape, dtype),
         result=result,
         out=rows.result if rows.out is None else rows.out,
     )

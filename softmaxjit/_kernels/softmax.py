@@ -77,7 +77,7 @@ def start_of_row(x, row, n, temperature):
 
 
 def terms_of_row(scratch: Any, start: Any, out: Any) -> Any:
-    """Return where the exponentials of the row at index `start` go, in the same places as its results in `out`."""
+    """Return where the exponentials of the row from index `start` go, under the indices of their results in `out`."""
     raise NotImplementedError("only inside compiled code")
 
 
@@ -90,7 +90,7 @@ def _terms_of_row(scratch, start, out):
 
 @helper
 def softmax_of_rows(x, first, last, n, temperature, scratch, out):
-    """`softmax_block`, with a row of scratch for the exponentials; None where `out` can hold them.
+    """`softmax_block` through `scratch` of n elements, or None where `out` can hold the exponentials.
 
     The shift of the next row is found between a row's sum and its scaling, neither of which it depends on: the
     processor fills the wait for the one with the work of the other (rows of 64 float32: 57 instead of 78 ns, of 1000:
@@ -124,6 +124,7 @@ def _softmax_block(x, first, last, n, temperature, out):
     if out.dtype == computed(out.dtype):
         return lambda x, first, last, n, temperature, out: softmax_of_rows(x, first, last, n, temperature, None, out)
 
+    # Rounded to 16 bits, exponentials would lose what makes the result exact to its last bit, or overflow.
     def with_scratch(x, first, last, n, temperature, out):
         scratch = np.empty(n, np.float32)
         softmax_of_rows(x, first, last, n, temperature, data_of(scratch), out)
