@@ -1,6 +1,6 @@
 """Log-sum-exp of contiguous rows."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange, types
@@ -16,15 +16,29 @@ from .others import sum_of_others
 from .shift import largest_exp, shift_of_row
 
 
+class Start(NamedTuple):
+    """What the sum of a row needs."""
+
+    steps: Any
+    shift: Any
+    unit: Any  # the exponential of the maximum, as a pair
+    unit_error: Any
+
+
 @helper
-def log_of_sum(x, start, n, temperature, precise):
-    """Return a row's maximum m and log(sum(exp((x - m) / temperature))) as a float64 pair; see `sum_of_others`."""
-    steps = exp_steps(x, temperature)
+def start_of_row(x, start, n, temperature):
+    """Return what the sum of ``x[start : start + n]`` needs."""
     shift = shift_of_row(x, start, n, temperature)
-    # The sum is relative to the exponential of the shift; make it relative to that of the maximum.
     unit, unit_error = largest_exp(x, shift, temperature)
-    rest, error = sum_of_others(x, start, n, steps, shift, unit, precise)
-    return shift.largest, log1p_of_ratio(x, rest, error, unit, unit_error)
+    return Start(exp_steps(x, temperature), shift, unit, unit_error)
+
+
+@helper
+def log_of_sum(x, start, n, begun, precise):
+    """Return log(sum(exp((x - m) / temperature))), m a row's maximum, as a float64 pair; see `sum_of_others`."""
+    rest, error = sum_of_others(x, start, n, begun.steps, begun.shift, begun.unit, precise)
+    # The sum is relative to the exponential of the shift; make it relative to that of the maximum.
+    return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
 
 
 def log1p_of_ratio(x: Any, rest: Any, error: Any, unit: Any, unit_error: Any) -> Any:
@@ -66,7 +80,9 @@ def has_nan(x, start, n):
 def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
     for row in prange(x.size // n):
-        largest, (log, log_error) = log_of_sum(data_of(x), row * n, n, 1.0, True)
+        begun = start_of_row(data_of(x), row * n, n, 1.0)
+        log, log_error = log_of_sum(data_of(x), row * n, n, begun, True)
+        largest = begun.shift.largest
         if abs(largest) == np.inf:
             log, log_error = (np.nan if has_nan(data_of(x), row * n, n) else 0.0), 0.0
         total, error = add_exactly(np.float64(largest), log)

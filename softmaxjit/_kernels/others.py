@@ -1,9 +1,9 @@
 """The sum of a row's exponentials but for that of its maximum, of which only ``log1p`` is wanted.
 
-Everything is added, after minus the exponential of the maximum, precisely enough that the two cancel: float32 in float64
-lanes, float64 with every rounding error.  Telling the maximum from the others in the loop instead, and keeping rounding
-errors in float32, took rows of 1000 float32 510 instead of 260 ns (interleaved runs on one Zen 3 core).  Only where
-next to nothing is left after the cancelling is the row read once more, without its maximum.
+Minus the exponential of the maximum is added to those of all elements, precisely enough that the two cancel: float32 in
+float64 lanes, float64 with every rounding error.  To tell the maximum from the others in the loop instead, and to keep
+rounding errors in float32, takes rows of 1000 float32 1.3 times as long (interleaved runs on one Zen 3 core).  Only
+where next to nothing is left after the cancelling is the row read once more, without its maximum.
 
 The order of the sum is a function of n and dtype alone: element i adds to partial sum i mod L (L the lanes of a
 vector), which a fixed tree adds up after every block.
@@ -20,10 +20,11 @@ from .._simd.memory import keep_part, lanes, load, load_part, splat
 from .._simd.vector import computed
 from .sums import add_pairs, scaled
 
-# Of so many elements the partial sums, 128 terms in float32, 256 in float64, lose at most 2**-46 and 2**-90 of the
-# maximum's exponential; what is left of the sum is to be precise to 2**-26 and 2**-56.
+# Partial sums of so many elements, 128 terms in float32 and 256 in float64, lose at most 2**-46 and 2**-90 of the
+# maximum's exponential, and those of its dtype's rounding errors 2**-41 in float32.  What is left of the sum is to be
+# precise to 2**-26 and 2**-56.
 BLOCK_ELEMENTS = 1 << 11
-_SMALLEST_REST = {types.float32: 2.0**-20, types.float64: 2.0**-34}
+_SMALLEST_REST = {types.float32: (2.0**-20, 2.0**-14), types.float64: (2.0**-34, 2.0**-34)}
 
 
 @helper
@@ -37,13 +38,14 @@ def sum_of_others(x, start, n, steps, shift, unit, precise):
         rest, error = sum_blocks(x, start, n, steps, shift, True, precise, False)
     else:
         rest, error = sum_blocks(x, start, n, steps, shift, False, precise, False)
-    if rest < smallest_rest(x) * unit:
+    rounded_rest, precise_rest = smallest_rest(x)
+    if rest < (precise_rest if precise else rounded_rest) * unit:
         return sum_blocks(x, start, n, steps, shift, False, precise, True)
     return rest, error
 
 
 def smallest_rest(x: Any) -> Any:
-    """Return the part of the maximum's exponential that must be left for the cancelling to be precise."""
+    """Return what part of the maximum's exponential must be left for the cancelling to do, last if `precise`."""
     raise NotImplementedError("only inside compiled code")
 
 
@@ -61,15 +63,16 @@ def sum_blocks(x, start, n, steps, shift, reached, precise, alone):
     if not alone:
         _, u, scale = scaled(splat(x, shift.largest), steps, shift, reached)
         total, lost = add_exp(total, lost, u, keep_part(-scale, 1), precise)
-    stop = min(end, start + BLOCK_ELEMENTS)
-    total, lost = sum_block(x, start, stop, total, lost, steps, shift, reached, precise, alone)
-    value, error = pair_of(total, lost)
-    while stop < end:
-        i, stop = stop, min(end, stop + BLOCK_ELEMENTS)
-        total, lost = nothing(x)
+    value = error = 0.0
+    i, stop = start, min(end, start + BLOCK_ELEMENTS)
+    while True:
         total, lost = sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone)
+        if stop == end:
+            break
         value, error = add_pairs(value, error, pair_of(total, lost))
-    return value, error
+        total, lost = nothing(x)
+        i, stop = stop, min(end, stop + BLOCK_ELEMENTS)
+    return add_pairs(value, error, pair_of(total, lost)) if n > BLOCK_ELEMENTS else pair_of(total, lost)
 
 
 @helper
@@ -93,40 +96,45 @@ def parts_of_exp(v, steps, shift, reached, alone):
     return u, (select(v == shift.largest, 0, scale) if alone else scale)
 
 
-def nothing(x: Any) -> Any:
-    """Return partial sums of no terms, and what they have lost."""
+@helper
+def nothing(x):
+    """Return partial sums of no terms, and what they have lost: zeros of the sign that LLVM adds for nothing."""
+    return as_added(splat(x, 0)), splat(x, -0.0)
+
+
+def as_added(e: Any) -> Any:
+    """Return exponentials in the lanes in which they are added."""
     raise NotImplementedError("only inside compiled code")
 
 
-@compiled_as(nothing, inline=True)
-def _nothing(x):
-    if computed(x.dtype) == types.float32:
-        return lambda x: (widen(splat(x, 0)), 0.0)
-    return lambda x: (splat(x, 0), splat(x, 0))
+@compiled_as(as_added, inline=True)
+def _as_added(e):
+    if e.element == types.float32:
+        return lambda e: widen(e)
+    return lambda e: e
 
 
-def add_exp(total: Any, lost: Any, u: Any, scale: Any, precise: Any) -> Any:
-    """Return partial sums with ``u * scale + scale`` added to them, rounded first unless `precise`."""
+@helper
+def add_exp(total, lost, u, scale, precise):
+    """Return partial sums, and what they have lost, with ``u * scale + scale`` added, rounded unless `precise`."""
+    e = fma(u, scale, scale)
+    if precise:
+        lost = lost + fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
+    return add_term(total, lost, as_added(e))
+
+
+def add_term(total: Any, lost: Any, e: Any) -> Any:
+    """Return partial sums, and what they have lost, with `e` added."""
     raise NotImplementedError("only inside compiled code")
 
 
-@compiled_as(add_exp, inline=True)
-def _add_exp(total, lost, u, scale, precise):
-    if u.element == types.float32:
+@compiled_as(add_term, inline=True)
+def _add_term(total, lost, e):
+    if lost.element == types.float32:
+        return lambda total, lost, e: (total + e, lost)
 
-        def of_float32(total, lost, u, scale, precise):
-            if precise:
-                wide = widen(scale)
-                return total + fma(widen(u), wide, wide), lost
-            return total + widen(fma(u, scale, scale)), lost
-
-        return of_float32
-
-    def of_float64(total, lost, u, scale, precise):
-        e = fma(u, scale, scale)
+    def of_float64(total, lost, e):
         total, error = add_exactly(total, e)
-        if precise:
-            error = error + fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
         return total, lost + error
 
     return of_float64
@@ -139,6 +147,6 @@ def pair_of(total: Any, lost: Any) -> Any:
 
 @compiled_as(pair_of, inline=True)
 def _pair_of(total, lost):
-    if isinstance(lost, types.Float):
-        return lambda total, lost: (sum_tree(total), lost)
+    if lost.element == types.float32:
+        return lambda total, lost: (sum_tree(total + widen(lost)), 0.0)
     return lambda total, lost: sum_lanes(total, lost)
