@@ -126,3 +126,73 @@ def test_any_temperature_keeps_the_bound(dtype: type, temperature: float) -> Non
 def test_a_difference_beyond_the_range_is_divided_by_a_large_temperature() -> None:
     x = np.array([1.7e308, -1.7e308])
     assert OPERATIONS[1].error(x[np.newaxis], 1e300) <= 2
+
+
+def rows_below(gaps: np.ndarray, n: int, dtype: type, at: int) -> np.ndarray:
+    """Return rows of which one element is 0 and the others are a little less than `gaps` below."""
+    x = (np.random.default_rng(n).uniform(0, 0.5, (gaps.size, n)) - gaps[:, np.newaxis]).astype(dtype)
+    x[:, at] = 0
+    return x
+
+
+@pytest.mark.parametrize("n", [2, 17, 100, 2049, 5000])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS[1:], ids=lambda operation: operation.name)
+def test_logarithms_of_confident_rows_keep_the_bound(operation: Operation, dtype: type, n: int) -> None:
+    """Where the maximum is cancelled from the sum, where it is left out, and where one gives way to the other.
+
+    That is where the others together are 2**-14, 2**-20 or 2**-34 of the maximum.  Cancelling everywhere: infinite.
+    """
+    changes = [octaves * np.log(2) + np.log(n - 1) + np.linspace(-0.7, 1.2, 20) for octaves in (14, 20, 34)]
+    gaps = np.concatenate([*changes, np.linspace(1, 200, 100)])
+    for at in (0, n - 1):
+        assert operation.error(rows_below(gaps, n, dtype, at)) <= operation.bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS[1:], ids=lambda operation: operation.name)
+def test_maxima_that_tie_count_each(operation: Operation, dtype: type) -> None:
+    for n, ties in ((2, 2), (17, 2), (40, 3), (3000, 2)):
+        x = rows_below(np.linspace(1, 200, 50), n, dtype, 0)
+        x[:, n - ties + 1 :] = 0
+        for shift in (0, 5.3, -1000.7):
+            assert operation.error(x + dtype(shift)) <= operation.bound
+
+
+@pytest.mark.parametrize("n", [2047, 2048, 2049, 4096, 4113, 10_000])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS[1:], ids=lambda operation: operation.name)
+def test_the_blocks_of_a_sum_join(operation: Operation, dtype: type, n: int) -> None:
+    for _, x in families(n, dtype, 2):
+        assert operation.error(x) <= operation.bound
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [1.0, 0.37, 0.5, 2.9, 3.1, 7e-4, 1e10])
+def test_infinitely_unlikely_elements_have_logarithms_of_minus_infinity(dtype: type, temperature: float) -> None:
+    for largest in (0.0, 0.3, -7.7, 3e38):
+        x = np.full(21, largest, dtype)
+        x[::2] = -np.inf
+        result = OPERATIONS[1].compute(x, temperature=temperature)
+        assert (result[::2] == -np.inf).all()
+        assert ulp_error(result[1::2], np.full(10, -np.log(np.longdouble(10)))) <= 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [1.0, 1.3, 1e5, 2.0**40])
+def test_differences_beyond_the_range_of_the_dtype_are_divided_by_the_temperature(
+    dtype: type, temperature: float
+) -> None:
+    largest = np.finfo(dtype).max
+    x = np.array([[1, -1, 0.5, -0.7, 1e-30], [-1, -0.25, -1, -0.9, -0.25], [1e-3, -1, -0.999, 0, 0]]) * largest
+    assert OPERATIONS[1].error(x.astype(dtype), temperature) <= 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [1.0, 0.37, 2.9, 2.0**-40])
+def test_the_logarithm_of_certainty_is_exactly_zero(dtype: type, temperature: float) -> None:
+    tiny = np.finfo(dtype).smallest_subnormal
+    for value in (0.0, 5.3, -1e-3, 1e5, -3e38, tiny, -3 * tiny):
+        assert OPERATIONS[1].compute(np.array([value], dtype), temperature=temperature)[0] == 0
+        certain = np.array([value, -np.inf], dtype)
+        assert OPERATIONS[1].compute(certain, temperature=temperature).tolist() == [0, -np.inf]

@@ -1,33 +1,69 @@
 """Log-sum-exp of contiguous rows."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import prange, types
 
-from .._jit import helper, kernel
+from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import add_exactly, fma
 from .._simd.exp_scaled import exp_steps
+from .._simd.log import log, log1p
 from .._simd.memory import data_of, load_element, store_element
 from .._simd.pairs import log1p_pair
+from .._simd.vector import computed
+from .others import sum_of_others
 from .shift import largest_exp, shift_of_row
-from .sums import sum_row
+
+
+class Start(NamedTuple):
+    """What the sum of a row needs."""
+
+    steps: Any
+    shift: Any
+    unit: Any  # the exponential of the maximum, as a pair
+    unit_error: Any
 
 
 @helper
-def log_of_sum(x, start, n, temperature):
-    """Return a row's maximum m and log(sum(exp((x - m) / temperature))) as a float64 pair."""
-    steps = exp_steps(x, temperature)
+def start_of_row(x, start, n, temperature):
+    """Return what the sum of ``x[start : start + n]`` needs."""
     shift = shift_of_row(x, start, n, temperature)
-    largest = shift.largest
-    if shift.reached:
-        (total, error), ties = sum_row(x, start, n, steps, shift, True, None)
-    else:
-        (total, error), ties = sum_row(x, start, n, steps, shift, False, None)
-    # The sum is relative to the exponential of the shift; make it relative to that of the maximum.
     unit, unit_error = largest_exp(x, shift, temperature)
-    ratio = total / unit
-    ratio_error = (fma(-ratio, unit, total) + (error - ratio * unit_error)) / unit
-    s, s_error = add_exactly(np.float64(ties - 1), ratio)
-    return largest, log1p_pair(s, s_error + ratio_error)
+    return Start(exp_steps(x, temperature), shift, unit, unit_error)
+
+
+@helper
+def log_of_sum(x, start, n, begun, precise):
+    """Return log(sum(exp((x - m) / temperature))), m a row's maximum, as a float64 pair; see `sum_of_others`."""
+    rest, error = sum_of_others(x, start, n, begun.steps, begun.shift, begun.unit, precise)
+    # The sum is relative to the exponential of the shift; make it relative to that of the maximum.
+    return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
+
+
+def log1p_of_ratio(x: Any, rest: Any, error: Any, unit: Any, unit_error: Any) -> Any:
+    """Return log(1 + (rest + error) / (unit + unit_error)) as a float64 pair, precise enough for elements of `x`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(log1p_of_ratio, inline=True)
+def _log1p_of_ratio(x, rest, error, unit, unit_error):
+    if computed(x.dtype) == types.float32:
+
+        def of_float32(x, rest, error, unit, unit_error):
+            ratio = (rest + error) / unit
+            if ratio < 1.0:
+                return log1p(ratio)[0], 0.0
+            return log(1.0 + ratio), 0.0
+
+        return of_float32
+
+    def of_float64(x, rest, error, unit, unit_error):
+        ratio = rest / unit
+        ratio_error = (fma(-ratio, unit, rest) + (error - ratio * unit_error)) / unit
+        return log1p_pair(ratio, ratio_error)
+
+    return of_float64
 
 
 @helper
@@ -44,7 +80,9 @@ def has_nan(x, start, n):
 def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
     for row in prange(x.size // n):
-        largest, (log, log_error) = log_of_sum(data_of(x), row * n, n, 1.0)
+        begun = start_of_row(data_of(x), row * n, n, 1.0)
+        log, log_error = log_of_sum(data_of(x), row * n, n, begun, True)
+        largest = begun.shift.largest
         if abs(largest) == np.inf:
             log, log_error = (np.nan if has_nan(data_of(x), row * n, n) else 0.0), 0.0
         total, error = add_exactly(np.float64(largest), log)
