@@ -35,7 +35,9 @@ from numba.np.ufunc.dufunc import DUFunc
 from ._carriers import carrier_of
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only compiled code calls it
+
+# Of what only compiled code calls: entries for other callers would take as long to compile as the functions themselves.
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 if hasattr(os, "register_at_fork"):
@@ -86,7 +88,7 @@ def helper(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def routine(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile what runs once a call, and is called rather than inlined: there the time to compile counts."""
-    return numba.njit(**_OPTIONS, **_INNER)(_renamed(function))
+    return numba.njit(**_OPTIONS)(_renamed(function))
 
 
 def _after_compiling(name: str) -> Callable[..., Any]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from softmaxjit._jit import routine
-from softmaxjit._simd.arithmetic import count_true
 from softmaxjit._simd.lanes import first_lane, largest_lane, narrow, smallest_lane, sum_lanes, widen
 from softmaxjit._simd.memory import data_of, element_like, keep_part, lanes, load, load_element, splat, store
 
@@ -27,16 +26,15 @@ def across(x, error, numbers):
     numbers[1] = largest_lane(v)
     numbers[2] = smallest_lane(v)
     numbers[3] = first_lane(v)
-    numbers[4] = count_true(v > 0)
-    numbers[5], numbers[6] = sum_lanes(v, load(data_of(error), 0))
-    numbers[7] = load_element(data, 3)
-    numbers[8] = element_like(data, 0.1)
+    numbers[4], numbers[5] = sum_lanes(v, load(data_of(error), 0))
+    numbers[6] = load_element(data, 3)
+    numbers[7] = element_like(data, 0.1)
 
 
 def taken_together(x: Array, error: Array | None = None) -> dict[str, Any]:
-    numbers = np.zeros(9)
+    numbers = np.zeros(8)
     across(x, np.zeros_like(x) if error is None else error, numbers)
-    names = ("lanes", "largest", "smallest", "first", "positive", "sum", "sum_error", "fourth", "tenth")
+    names = ("lanes", "largest", "smallest", "first", "sum", "sum_error", "fourth", "tenth")
     return dict(zip(names, numbers, strict=True))
 
 
@@ -57,16 +55,6 @@ def test_the_largest_and_the_smallest_lane_are_found_in_every_place(dtype: Any) 
         found = taken_together(x)
         assert found["largest"] == 7
         assert found["smallest"] == (-np.inf if other != place else x.min())
-
-
-@DTYPE
-def test_true_lanes_are_counted_in_every_place(dtype: Any) -> None:
-    count = 64 // np.dtype(dtype).itemsize
-    rng = np.random.default_rng(0)
-    patterns = [np.arange(count) < k for k in range(count + 1)] + list(rng.random((50, count)) < 0.5)
-    for pattern in patterns:
-        x = np.where(pattern, 1, -1).astype(dtype)
-        assert taken_together(x)["positive"] == np.count_nonzero(pattern)
 
 
 def halves_first(x: Array) -> Any:

@@ -101,9 +101,9 @@ def softmax_of_rows(x, first, last, n, temperature, scratch, out):
         start = row * n
         terms = terms_of_row(scratch, start, out)
         if shift.reached:
-            (total, error), _ = sum_row(x, start, n, steps, shift, True, terms)
+            total, error = sum_row(x, start, n, steps, shift, True, terms)
         else:
-            (total, error), _ = sum_row(x, start, n, steps, shift, False, terms)
+            total, error = sum_row(x, start, n, steps, shift, False, terms)
         high, low = inverse_of(out, total, error + missing)
         plain = shift.plain
         if row + 1 < last:

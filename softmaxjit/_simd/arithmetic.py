@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from .._jit import helper
 from .target import target_has, target_is_x86
-from .vector import Mask, Vector, bits_type, broadcast, call_llvm, constant, element_of, mask_of, suffix, widest
+from .vector import Vector, bits_type, broadcast, call_llvm, constant, element_of, mask_of, suffix, widest
 
 
 def _fma(context: Any, builder: Any, x: Any, y: Any, z: Any) -> Any:
@@ -157,20 +156,6 @@ def both(typingctx, first, second):
         return builder.and_(*args)
 
     return first(first, first), generate
-
-
-@intrinsic
-def count_true(typingctx, mask):
-    """Return the number of true lanes."""
-    if not isinstance(mask, Mask):
-        return None
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        integer = builder.bitcast(args[0], ir.IntType(mask.lanes))
-        count = call_llvm(builder, f"llvm.ctpop.{suffix(integer.type)}", integer.type, [integer])
-        return builder.zext(count, context.get_value_type(types.intp))
-
-    return types.intp(mask), generate
 
 
 @intrinsic
