@@ -133,8 +133,9 @@ def log_softmax(
 
     Notes
     -----
-    At most 2 ulp from the exact value, also where a row is so confident that the largest result is next to 0.  A NaN
-    or +inf in a row makes the row NaN, as does a row of -inf alone.
+    At most 2 ulp from the exact value, also where a row is so confident that the largest result is next to 0; where
+    that is below the smallest normal number of the dtype it is 0.  A NaN or +inf in a row makes the row NaN, as does a
+    row of -inf alone.
 
     References
     ----------
