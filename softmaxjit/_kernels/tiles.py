@@ -32,8 +32,10 @@ TILE_BYTES = 1 << 17
 # Most vectors of a line of the input in a tile, 256 bytes.
 WIDEST = 4
 
-# Of consecutive tiles that one thread takes at a time: enough to hide the start of a block, few enough to share out.
+# Consecutive tiles that one thread takes at a time share the memory of a tile: enough of them to hide the start of a
+# block, and so many blocks at most, which is enough to share out.
 BLOCK_ELEMENTS = 1 << 14
+MOST_BLOCKS = 64
 
 
 def tile_of(x: Any, size: Any) -> Any:
@@ -46,6 +48,12 @@ def _tile_of(x, size):
     dtype = np.dtype(computed(x.dtype).name)
     # Of zeros, since arithmetic on whatever memory holds, subnormal numbers say, can be slow.
     return lambda x, size: np.zeros(size, dtype)
+
+
+@helper
+def tiles_of_block(tiles, elements):
+    """Return how many of so many tiles, each of so many elements, one thread takes at a time."""
+    return max(1, BLOCK_ELEMENTS // elements, tiles // MOST_BLOCKS)
 
 
 @helper
@@ -112,7 +120,7 @@ def softmax_short_rows(x, n, temperature, out):
     tau = settled(temperature)
     width = lanes(data_of(x))
     tiles = (rows + width - 1) // width
-    tiles_per_block = max(1, BLOCK_ELEMENTS // (width * n))
+    tiles_per_block = tiles_of_block(tiles, width * n)
     for block in prange((tiles + tiles_per_block - 1) // tiles_per_block):
         line = tile_of(x, width * (n + 1))
         tile = tile_of(x, width * (n + 2 * width))
@@ -164,7 +172,7 @@ def softmax_across(x, n, inner, temperature, out):
     # An odd number of vectors apart, elements do not compete for one place in the cache.
     stride = (vectors | 1) * width
     tiles = (rows + per_tile - 1) // per_tile
-    tiles_per_block = max(1, BLOCK_ELEMENTS // (per_tile * n))
+    tiles_per_block = tiles_of_block(tiles, per_tile * n)
     for block in prange((tiles + tiles_per_block - 1) // tiles_per_block):
         tile = tile_of(x, stride * (n + 2 * width))
         memory = partials(data_of(tile))
