@@ -114,7 +114,7 @@ def call(name: str, n: int, arrays: dict[str, np.ndarray]) -> list[bytes]:
 
 
 def wrong_calls(dtype: Any, group: str) -> list[str]:
-    """Return the calls of a group that wrote elsewhere or gave other results than in ordinary memory; run in a child."""
+    """Return the calls of a group that wrote elsewhere, or other results than in ordinary memory; run in a child."""
     wrong = []
     names = [name for name in CALLS if name.split()[0] in GROUPS[group]]
     for lengths in LENGTHS:
