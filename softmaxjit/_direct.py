@@ -15,7 +15,7 @@ from numba.core import config
 
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
-from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
+from ._plan import PARALLEL_ELEMENTS, SHORT, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
@@ -61,11 +61,12 @@ def carrying(entry: Entry, carrier: DType) -> Entry:
 
 
 SOFTMAX = Entries("softmax", ONE_FOR_ALL)
-SHORT_SOFTMAX = Entries("softmax", ONE_FOR_ALL, rows=SHORT_ROWS)
 LOG_SOFTMAX = Entries("log_softmax", ONE_FOR_ALL)
 LOGSUMEXP = Entries("logsumexp")
 SOFTMAX_VJP = Entries("softmax_vjp", ONE_FOR_ALL)
 LOG_SOFTMAX_VJP = Entries("log_softmax_vjp", ONE_FOR_ALL)
+
+OF_SHORT_ROWS = {operation: Entries(operation, ONE_FOR_ALL, rows=SHORT_ROWS) for operation in SHORT}
 
 
 def same_shape(
@@ -99,7 +100,7 @@ def same_shape(
     else:
         n = x.shape[-1]
         if n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
-            entry = SHORT_SOFTMAX[dtype]
+            entry = OF_SHORT_ROWS[entries.operation][dtype]
         entry(x.ravel(), n, temperature, out.ravel())  # type: ignore[misc]
     result: Array = out
     return result

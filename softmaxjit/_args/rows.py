@@ -170,10 +170,10 @@ def _lie_across(array: Array, axes: tuple[int, ...]) -> bool:
 
 def _rows_across(array: Array, axes: tuple[int, ...], result: Array, out: Any, temperature: float | Array) -> Rows:
     """Return the operands of a kernel for rows that lie across memory."""
-    x, target = array.reshape(-1), result.reshape(-1)
-    if out is not None and np.may_share_memory(x, target) and x.ctypes.data != target.ctypes.data:
-        x = x.copy()
-    tau = temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), out)
+    target = result.reshape(-1)
+    user = None if out is None else target
+    x = _unspoilt(array.reshape(-1), user)
+    tau = temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), user)
     n, inner = math.prod(array.shape[axes[0] : axes[-1] + 1]), math.prod(array.shape[axes[-1] + 1 :])
     return Rows(x, n, tau, None, None, target, None, target, None, result, inner)
 
@@ -214,7 +214,11 @@ def _flat(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]", out: Arra
     rows = _rows_last(array, axes)
     if rows.dtype != dtype or not (rows.flags.c_contiguous and rows.flags.aligned):
         rows = np.require(rows, dtype, ["C", "A"])
-    flat = rows.reshape(-1)
+    return _unspoilt(rows.reshape(-1), out)
+
+
+def _unspoilt(flat: Array, out: Array | None) -> Array:
+    """Return the elements, a copy where writing to `out` would overwrite some before they are read."""
     if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
         return flat.copy()
     return flat

@@ -1,9 +1,8 @@
 """Rows that lie across a tile: element i of 16 (float32) or 8 (float64) neighbouring rows in one vector.
 
 A tile is a flat array in which element i of row c is at ``i * stride + c``; 2 L lines follow the last, L the lanes of
-a vector.  What describes a row, in the row kernels a
-number, is here a vector with a row in each lane; the functions that make it are the same, and the sums of a row are
-taken in the same order, so each row's result has the same bits.
+a vector.  What describes a row, in the row kernels a number, is here a vector with a row in each lane; the functions
+that make it are the same, and the sums of a row are taken in the same order, so each row's result has the same bits.
 """
 
 from typing import Any
@@ -40,15 +39,10 @@ def exponential(tile, at, steps, shift):
     return e
 
 
-def partials(tile: Any) -> Any:
-    """Return memory for the partial sums of `sum_columns`."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(partials)
-def _partials(tile):
-    # A vector of values for each partial sum, and, where they are pairs, one of errors.
-    return lambda tile: np.empty(2 * lanes(tile) * lanes(tile), np.float64)
+@helper
+def partials(tile):
+    """Return memory for `sum_columns`: a vector for each partial sum, and one of errors where they are pairs."""
+    return np.empty(2 * lanes(tile) * lanes(tile), np.float64)
 
 
 @helper

@@ -14,9 +14,9 @@ from numba import prange, types
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import add_exactly, fma, larger, multiply_exactly, select
 from .._simd.exp import exp
-from .._simd.lanes import narrow, sum_lanes, sum_tree, widen
+from .._simd.lanes import narrow, widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, splat, store, store_part
-from .._simd.vector import computed
+from .partial import nothing, pair_of
 from .temperature import temperature_at
 
 # Logarithms of the smallest normal numbers.  What lies below counts as -inf, so that no exponential is subnormal.
@@ -60,18 +60,6 @@ def _weight(weights, x, i, count):
     return lambda weights, x, i, count: load_part(weights, i, count, 0)
 
 
-def nothing(x: Any) -> Any:
-    """Return the sum of no products and its rounding error."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(nothing, inline=True)
-def _nothing(x):
-    if computed(x.dtype) == types.float32:
-        return lambda x: (widen(splat(x, 0)), 0.0)
-    return lambda x: (splat(x, 0), splat(x, 0))
-
-
 def add_product(total: Any, lost: Any, w: Any, v: Any) -> Any:
     """Return a sum and its rounding error, both with one more product."""
     raise NotImplementedError("only inside compiled code")
@@ -86,22 +74,6 @@ def _add_product(total, lost, w, v):
         product, product_error = multiply_exactly(w, v)
         total, error = add_exactly(total, product)
         return total, lost + (error + product_error)
-
-    return of_float64
-
-
-def pair_of(total: Any, lost: Any) -> Any:
-    """Return the sum of the lanes as a float64 pair."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(pair_of, inline=True)
-def _pair_of(total, lost):
-    if isinstance(lost, types.Float):
-        return lambda total, lost: (sum_tree(total), lost)
-
-    def of_float64(total, lost):
-        return sum_lanes(total, lost)
 
     return of_float64
 

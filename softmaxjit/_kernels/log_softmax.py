@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange, types
 
-from .._jit import compiled_as, helper, kernel
+from .._jit import helper, kernel
 from .._simd.arithmetic import fma, larger
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
-from .._simd.vector import computed
 from .logsumexp import log_of_sum, start_of_row
+from .shift import limits_of
 from .softmax import BLOCK_ELEMENTS
 from .temperature import settled, settled_at
 
@@ -26,37 +26,13 @@ class Output(NamedTuple):
     lowest: Any  # distances are raised to this before `low` multiplies them
 
 
-class Range(NamedTuple):
-    """Bounds of one dtype, as Python floats that compiled code sees as constants."""
-
-    tiny: float
-    largest: float
-
-
-_RANGES = {
-    element: Range(float(info.tiny), float(info.max))
-    for element, info in ((types.float32, np.finfo(np.float32)), (types.float64, np.finfo(np.float64)))
-}
-
-
-def range_of(x: Any) -> Range:
-    """Return the bounds for the array's dtype."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(range_of, inline=True)
-def _range_of(x):
-    bounds = _RANGES[computed(x.dtype)]
-    return lambda x: bounds
-
-
 @helper
 def output_of(x, largest, log, log_error, temperature):
     """Return the numbers of a row."""
-    bounds = range_of(x)
+    limits = limits_of(x)
     if not abs(largest) < np.inf:
         log = np.nan
-    if log < bounds.tiny:
+    if log < limits.smallest / limits.headroom:
         log = log_error = 0.0  # a subnormal number would slow every element
     part = 0.5 if abs(largest) > 1.0 else 1.0  # halving is exact there, and no distance from 1 overflows
     divisor = part * temperature
@@ -65,7 +41,7 @@ def output_of(x, largest, log, log_error, temperature):
     log_high, high = element_like(x, log), element_like(x, inverse)
     log_low = element_like(x, (log - log_high) + log_error)
     low = element_like(x, (inverse - high) + inverse_error)
-    lowest = element_like(x, -bounds.largest * min(1.0, temperature))
+    lowest = element_like(x, -limits.highest * min(1.0, temperature))
     return Output(largest, log_high, log_low, element_like(x, part), high, low, lowest)
 
 

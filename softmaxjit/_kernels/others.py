@@ -14,10 +14,11 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, fma, select
-from .._simd.lanes import sum_lanes, sum_tree, widen
+from .._simd.arithmetic import fma, select
+from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
 from .._simd.vector import computed
+from .partial import add_term, nothing, pair_of
 from .sums import add_pairs, scaled
 
 # Partial sums of so many elements, 128 terms in float32 and 256 in float64, lose at most 2**-46 and 2**-90 of the
@@ -97,56 +98,9 @@ def parts_of_exp(v, steps, shift, reached, alone):
 
 
 @helper
-def nothing(x):
-    """Return partial sums of no terms, and what they have lost: zeros of the sign that LLVM adds for nothing."""
-    return as_added(splat(x, 0)), splat(x, -0.0)
-
-
-def as_added(e: Any) -> Any:
-    """Return exponentials in the lanes in which they are added."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(as_added, inline=True)
-def _as_added(e):
-    if e.element == types.float32:
-        return lambda e: widen(e)
-    return lambda e: e
-
-
-@helper
 def add_exp(total, lost, u, scale, precise):
     """Return partial sums, and what they have lost, with ``u * scale + scale`` added, rounded unless `precise`."""
     e = fma(u, scale, scale)
     if precise:
         lost = lost + fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
-    return add_term(total, lost, as_added(e))
-
-
-def add_term(total: Any, lost: Any, e: Any) -> Any:
-    """Return partial sums, and what they have lost, with `e` added."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(add_term, inline=True)
-def _add_term(total, lost, e):
-    if lost.element == types.float32:
-        return lambda total, lost, e: (total + e, lost)
-
-    def of_float64(total, lost, e):
-        total, error = add_exactly(total, e)
-        return total, lost + error
-
-    return of_float64
-
-
-def pair_of(total: Any, lost: Any) -> Any:
-    """Return the sum of the lanes as a float64 pair."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(pair_of, inline=True)
-def _pair_of(total, lost):
-    if lost.element == types.float32:
-        return lambda total, lost: (sum_tree(total + widen(lost)), 0.0)
-    return lambda total, lost: sum_lanes(total, lost)
+    return add_term(total, lost, widen(e))

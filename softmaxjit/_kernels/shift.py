@@ -25,13 +25,22 @@ class Limits(NamedTuple):
     headroom: float  # 2**HEADROOM
     factor: float  # of every exp_scaled
     smallest: float  # 2**HEADROOM times the smallest normal number
+    highest: float  # the largest number
 
 
 _LIMITS = {
-    element: Limits(LARGEST_SHIFT[element], REACH[element], plain, 2.0 ** HEADROOM[element], factor, smallest)
-    for element, plain, factor, smallest in (
-        (types.float32, 69.0, FACTOR, 2.0 ** (HEADROOM[types.float32] - 126)),
-        (types.float64, 670.0, 1.0, 2.0 ** (HEADROOM[types.float64] - 1022)),
+    element: Limits(
+        LARGEST_SHIFT[element],
+        REACH[element],
+        plain,
+        2.0 ** HEADROOM[element],
+        factor,
+        2.0 ** HEADROOM[element] * float(info.tiny),
+        float(info.max),
+    )
+    for element, plain, factor, info in (
+        (types.float32, 69.0, FACTOR, np.finfo(np.float32)),
+        (types.float64, 670.0, 1.0, np.finfo(np.float64)),
     )
 }
 

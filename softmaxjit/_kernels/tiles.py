@@ -24,6 +24,7 @@ from .._simd.memory import (
 from .._simd.transpose import load_square, store_square, transposed
 from .._simd.vector import computed
 from .columns import partials, softmax_columns
+from .softmax import BLOCK_ELEMENTS
 from .temperature import settled, settled_at
 
 # Of a tile: a quarter of the smallest second-level caches, which also hold what is read and written.
@@ -32,9 +33,8 @@ TILE_BYTES = 1 << 17
 # Most vectors of a line of the input in a tile, 256 bytes.
 WIDEST = 4
 
-# Consecutive tiles that one thread takes at a time share the memory of a tile: enough of them to hide the start of a
-# block, and so many blocks at most, which is enough to share out.
-BLOCK_ELEMENTS = 1 << 14
+# Consecutive tiles that one thread takes at a time share the memory of a tile: so many blocks of them at most, which is
+# enough to share out.
 MOST_BLOCKS = 64
 
 
@@ -140,24 +140,29 @@ def softmax_short_rows(x, n, temperature, out):
 
 
 @helper
-def fill_tile(x, first, count, n, inner, tile, stride):
-    """Write `count` rows of `x` from the given on to a tile."""
+def neighbours(row, last, n, inner):
+    """Return the index of a row's first element, and how many rows up to `last` follow it side by side."""
+    outer = row // inner
+    return row + outer * (n - 1) * inner, min(last - row, inner - (row - outer * inner))
+
+
+@helper
+def fill_tile(x, first, last, n, inner, tile, stride):
+    """Write rows `first` to `last - 1` of `x` to a tile."""
     row = first
-    while row < first + count:
-        outer = row // inner
-        length = min(first + count - row, inner - (row - outer * inner))
-        copy_lines(x, row + outer * (n - 1) * inner, inner, tile, row - first, stride, n, length)
+    while row < last:
+        at, length = neighbours(row, last, n, inner)
+        copy_lines(x, at, inner, tile, row - first, stride, n, length)
         row += length
 
 
 @helper
-def empty_tile(tile, stride, out, first, count, n, inner):
-    """Write `count` rows of a tile to where `fill_tile` found them."""
+def empty_tile(tile, stride, out, first, last, n, inner):
+    """Write the rows of a tile to where `fill_tile` found them."""
     row = first
-    while row < first + count:
-        outer = row // inner
-        length = min(first + count - row, inner - (row - outer * inner))
-        copy_lines(tile, row - first, stride, out, row + outer * (n - 1) * inner, inner, n, length)
+    while row < last:
+        at, length = neighbours(row, last, n, inner)
+        copy_lines(tile, row - first, stride, out, at, inner, n, length)
         row += length
 
 
@@ -179,8 +184,8 @@ def softmax_across(x, n, inner, temperature, out):
         for k in range(block * tiles_per_block, min(tiles, (block + 1) * tiles_per_block)):
             first = k * per_tile
             count = min(per_tile, rows - first)
-            fill_tile(data_of(x), first, count, n, inner, data_of(tile), stride)
+            fill_tile(data_of(x), first, first + count, n, inner, data_of(tile), stride)
             for c in range(0, count, width):
                 tau_of_rows = temperatures_of(tau, first + c, count - c, data_of(memory), splat(data_of(tile), 0))
                 softmax_columns(data_of(tile), c, stride, n, tau_of_rows, data_of(memory))
-            empty_tile(data_of(tile), stride, data_of(out), first, count, n, inner)
+            empty_tile(data_of(tile), stride, data_of(out), first, first + count, n, inner)
