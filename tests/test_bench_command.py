@@ -100,7 +100,7 @@ def test_who_is_wrong_or_ends_is_left_out_with_one_line(measured: tuple[Path, st
 def test_json_holds_every_turn_and_what_follows_from_them(measured: tuple[Path, str]) -> None:
     document = json.loads((measured[0] / "speed.json").read_text())
     assert document["options"]["shapes"] == ["4x33", "5x7@0"]
-    assert {"python", "numpy", "softmaxjit", "scipy"} <= set(document["versions"])
+    assert {"Python", "numpy", "softmaxjit", "scipy"} <= set(document["versions"])
     assert {"processor", "cores", "system", "load_before"} <= set(document["machine"])
     assert any("PyTorch left out" in line for line in document["warnings"])
     for shape in document["shapes"]:
@@ -268,13 +268,16 @@ def test_ratios_are_medians_of_ratios_within_rounds() -> None:
     assert bench_tables.summary_of([standings]).row_count == 1
 
 
-def test_what_is_wide_or_took_more_cores_has_one_line_each() -> None:
+def test_what_is_wide_or_had_more_cores_or_fewer_has_one_line_each() -> None:
     assert made_up({(OURS, "into"): [1.0, 1.1, 1.2]}, cores=1.2).remarks() == []
     assert made_up({(OURS, "into"): [1.0, 1.0, 1.25]}).remarks() == [
         "4x33: softmaxjit with out=: 3 turns lay -20% to +0% around their median"
     ]
     assert made_up({("jax", "allocating"): [1.0]}, cores=1.8).remarks() == [
         "4x33: JAX allocating: kept 1.8 cores busy, not 1"
+    ]
+    assert made_up({("jax", "allocating"): [1.0]}, cores=0.4).remarks() == [
+        "4x33: JAX allocating: had to wait for a core, and got 0.4"
     ]
 
 

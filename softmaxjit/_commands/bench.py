@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
-from .. import __version__
 from . import CommandError
 from .bench_figure import check_figure, save_bench_figure
 from .bench_tables import summary_of, table_of
@@ -60,7 +59,7 @@ def bench(options: Options) -> None:
     )
     names, warnings = installed()
     warnings = warnings_about_the_machine(machine, options) + warnings
-    versions: dict[str, str] = {}
+    versions = {"Python": platform.python_version()}
     standings = []
     for setting in settings:
         console.print(f"\n[bold]{setting.title}[/bold]")
@@ -82,14 +81,15 @@ def bench(options: Options) -> None:
         "A ratio is to the best peer. The roof is a copy of as many bytes with stores past the caches: above 1 caches"
         "\nhelp, and logsumexp writes less."
     )
+    console.print(escape("\n" + ", ".join(" ".join(pair) for pair in versions.items())))
     console.print("\n[bold]Not measured cleanly[/bold]" if warnings else "\nAll was measured cleanly.")
     for line in warnings:
         console.print(escape(line))
+    if options.json is not None:
+        write_json(options, machine, versions, standings, warnings)
     if options.plot is not None:
         save_bench_figure(options.plot, standings, f"{options.operation}, {options.dtype}, {options.threads} thread(s)")
         console.print(f"\nFigure: {escape(str(options.plot))}")
-    if options.json is not None:
-        write_json(options, machine, versions, standings, warnings)
 
 
 def settings_of(options: Options) -> list[Setting]:
@@ -162,7 +162,7 @@ def write_json(
     }
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), "softmaxjit": __version__, **versions},
+        "versions": versions,
         "machine": machine,
         "options": {**options._asdict(), "shapes": [measured.setting.title for measured in standings], **paths},
         "shapes": [measured.as_json() for measured in standings],

@@ -55,4 +55,4 @@ def times(ratio: float | None) -> str:
 
 def number(fraction: float | None) -> str:
     """Return a fraction as text."""
-    return "" if fraction is None else f"{fraction:.2f}"
+    return "" if fraction is None else f"{fraction:.3g}"

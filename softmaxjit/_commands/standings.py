@@ -46,24 +46,26 @@ class Standings(NamedTuple):
     def remarks(self) -> list[str]:
         """Return a line for each that was not measured cleanly."""
         lines = []
-        for (name, mode), turns in self.turns.items():
+        for name, mode in self._sorted():
             who = f"{self.setting.title}: {CONTENDERS[name].title} {MODES[mode]}"
             speeds = self.speeds(name, mode)
             middle = statistics.median(speeds)
             low, high = min(speeds) / middle - 1, max(speeds) / middle - 1
             if max(-low, high) > WIDEST:
-                lines.append(f"{who}: {len(turns)} turns lay {low:+.0%} to {high:+.0%} around their median")
+                lines.append(f"{who}: {len(speeds)} turns lay {low:+.0%} to {high:+.0%} around their median")
             cores = self.median(name, mode, "cores")
             if cores > self.setting.threads + SPARE_CORES:
                 lines.append(f"{who}: kept {cores:.1f} cores busy, not {self.setting.threads}")
+            elif cores < 1 - SPARE_CORES:
+                lines.append(f"{who}: had to wait for a core, and got {cores:.1f}")
         return lines
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as what JSON can hold."""
         results: dict[str, Any] = {}
-        for (name, mode), turns in self.turns.items():
+        for name, mode in self._sorted():
             results.setdefault(name, {})[mode] = {
-                "turns": turns,
+                "turns": self.turns[name, mode],
                 "median_seconds": self.median(name, mode, "seconds"),
                 "elements_per_second": statistics.median(self.speeds(name, mode)),
                 "median_cores": self.median(name, mode, "cores"),
@@ -76,6 +78,10 @@ class Standings(NamedTuple):
             "best_peer": {mode: self.best_peer(mode) for mode in MODES},
             "fraction_of_roof": {mode: self.fraction_of_roof(mode) for mode in MODES},
         }
+
+    def _sorted(self) -> list[tuple[str, str]]:
+        """Return who is there in which mode, in the order of the tables: turns came in a random one."""
+        return [(name, mode) for mode in MODES for name in self.entrants(mode)]
 
     def _ratio(self, theirs: tuple[str, str], ours: tuple[str, str]) -> float | None:
         if theirs not in self.turns or ours not in self.turns:
