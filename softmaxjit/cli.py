@@ -5,14 +5,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
 from . import __version__
 from ._commands import CommandError
 from ._commands.apply import OPERATIONS, apply
+from ._commands.bench import Options, bench
 from ._commands.demo import demo
 from ._commands.info import info
+from ._commands.problem import DTYPES
+from ._commands.problem import OPERATIONS as COMPARED
 
 # Whether a file can be read is found out by reading it.
 FILE = click.Path(path_type=Path, readable=False)
@@ -79,6 +83,32 @@ def apply_command(source: Path, target: Path, operation: str, axis: int | None, 
     Ctrl-C leaves OUT.npy as it was. It is heeded after each block of 64 MiB; a row above that is one step.
     """
     apply(source, target, operation, axis, temperature)
+
+
+@commands.command("bench")
+@click.option("--op", "operation", type=click.Choice(list(COMPARED)), default="softmax", show_default=True)
+@click.option(
+    "--shape",
+    "shapes",
+    metavar="SHAPE",
+    multiple=True,
+    help="Such as 1024x1000, or 512x65536@0 for rows along axis 0. May be given several times; 15 shapes without.",
+)
+@click.option("--dtype", type=click.Choice(list(DTYPES)), default="float32", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each contender.")
+@click.option("--starts", type=click.IntRange(1), default=3, show_default=True, help="Of each contender.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns after each start.")
+@click.option("--plot", type=FILE, help="Where a figure goes.")
+@click.option("--json", type=FILE, help="Where all numbers go; - is standard output, and all else goes to the other.")
+def bench_command(**options: Any) -> None:
+    """Compare speed with the peers that are installed.
+
+    These are ONNX Runtime, PyTorch, JAX, SciPy and NumPy. Each contender has its own process and as many threads; the
+    processes take turns. A shape takes about a minute. What could not be measured cleanly is said at the end.
+
+    Ctrl-C ends it; files are then as they were.
+    """
+    bench(Options(**options))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

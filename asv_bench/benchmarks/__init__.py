@@ -1,4 +1,4 @@
-"""Speed of softmaxjit from commit to commit.  Peers are compared by ``side_by_side.py``, not here."""
+"""Speed of softmaxjit from commit to commit.  Peers are compared by ``softmaxjit bench``, not here."""
 
 import os
 from collections.abc import Callable

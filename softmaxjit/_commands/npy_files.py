@@ -4,12 +4,10 @@ import errno
 import math
 import mmap
 import os
-import secrets
-import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from .._args.values import REAL, result_dtype
 from . import CommandError
+from .whole_files import whole_file
 
 Array = np.ndarray[Any, Any]
 
@@ -56,27 +55,16 @@ def read_map(path: Path) -> Mapped:
 @contextmanager
 def replacement(path: Path, shape: tuple[int, ...], fortran: bool, dtype: "np.dtype[Any]") -> Iterator[Mapped]:
     """Give a mapped array that becomes the .npy file `path` if all goes well, and vanishes otherwise."""
-    destination = Path(os.path.realpath(path))  # a symbolic link stays one
-    temporary = destination.with_name(f".softmaxjit-{secrets.token_hex(8)}.tmp")
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": fortran, "shape": shape}
-    try:
-        with _new_file(temporary, _permissions(path, destination)) as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            offset = file.tell()
-            _allocate(file, offset + math.prod(shape) * dtype.itemsize)
-            written = _mapped(file, offset, shape, fortran, dtype, mmap.ACCESS_WRITE)
-            yield written
-            # A failure to store what was written must be seen before the old file goes.
-            if written.pages is not None:
-                written.pages.flush()
-            os.fsync(file.fileno())
-            temporary.replace(destination)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise CommandError(f"cannot write {path}: {error.strerror or error}") from None
-        raise
+    with whole_file(path, f"OUT {path}") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        offset = file.tell()
+        _allocate(file, offset + math.prod(shape) * dtype.itemsize)
+        written = _mapped(file, offset, shape, fortran, dtype, mmap.ACCESS_WRITE)
+        yield written
+        # A failure to store what was written must be seen before the old file goes.
+        if written.pages is not None:
+            written.pages.flush()
 
 
 @contextmanager
@@ -156,14 +144,3 @@ def _fill(file: BinaryIO, size: int) -> None:
     for start in range(file.seek(0, os.SEEK_END), size, len(zeros)):
         file.write(zeros[: size - start])
     file.flush()
-
-
-def _new_file(path: Path, permissions: int) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, permissions), "r+b")
-
-
-def _permissions(path: Path, destination: Path) -> int:
-    """Return the permissions of the file that is replaced, so that what was private stays so."""
-    if destination.exists() and not destination.is_file():
-        raise CommandError(f"OUT {path} is not a regular file; accepted is the name of a .npy file, new or old", 2)
-    return stat.S_IMODE(destination.stat().st_mode) if destination.exists() else 0o666

@@ -1,0 +1,99 @@
+"""What contenders compute: operations, shapes, logits, and which results are right."""
+
+import math
+import re
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import CommandError
+
+Array = np.ndarray[Any, Any]
+
+OPERATIONS = ("softmax", "log_softmax", "logsumexp")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+# What users have, by what limits it; a shape with the axis of one distribution, as the command line takes it.
+SHAPES = {
+    "rows that caches hold": ("1024x1000", "8192x512", "32x128256", "1x1000", "1x128256"),
+    "short rows": ("100000x10", "1000000x2", "300000x3", "65536x32"),
+    "other axes": ("512x65536@0", "64x1000x49@1", "4x1000x1000@1"),
+    "beyond the caches": ("65536x512", "4096x32000", "30000000"),
+}
+
+
+# How far a result may be off: textbooks in 16 bits also round the differences, sums and quotients to these.
+TOLERANCES = {"float64": 2e-4, "float32": 2e-4, "float16": 0.03, "bfloat16": 0.15}
+
+
+class Setting(NamedTuple):
+    """What every contender is to compute."""
+
+    operation: str
+    shape: tuple[int, ...]
+    axis: int
+    dtype: str
+    threads: int
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def title(self) -> str:
+        """The shape and its axis, the last axis unsaid, as the command line takes them."""
+        text = "x".join(map(str, self.shape))
+        return text if self.axis in (-1, len(self.shape) - 1) else f"{text}@{self.axis}"
+
+
+class Problem(NamedTuple):
+    """A setting and its logits."""
+
+    setting: Setting
+    x: Array
+
+    def empty_result(self) -> Array:
+        """Return an array for the result, its pages touched: only the allocating calls are to pay for fresh pages."""
+        shape = list(self.x.shape)
+        if self.setting.operation == "logsumexp":
+            del shape[self.setting.axis]
+        return np.ones(shape, self.x.dtype)
+
+
+def problem_of(setting: Setting) -> Problem:
+    """Return a setting with logits, the same in every process."""
+    bits = import_module("ml_dtypes").bfloat16 if setting.dtype == "bfloat16" else setting.dtype
+    return Problem(setting, (3 * np.random.default_rng(0).standard_normal(setting.shape)).astype(bits))
+
+
+def parsed_shape(text: str) -> tuple[tuple[int, ...], int]:
+    """Return the shape and the axis that a text like 1024x1000 or 512x65536@0 names."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:x[0-9]{1,12}){0,31})(?:@(-?[0-9]{1,2}))?", text)
+    shape = tuple(map(int, match[1].split("x"))) if match else ()
+    axis = int(match[2] or -1) if match else -1
+    if 0 in shape or not -len(shape) <= axis < len(shape):
+        raise CommandError(
+            f"--shape is {text!r}; accepted are positive lengths and an axis of theirs, as 512x65536@0", 2
+        )
+    return shape, axis
+
+
+def check(problem: Problem, result: Array) -> None:
+    """Raise ValueError unless a result is about right, so that nobody is timed for something else."""
+    axis, operation = problem.setting.axis, problem.setting.operation
+    x = problem.x.astype(np.float64)
+    largest = x.max(axis=axis, keepdims=True)
+    x -= largest
+    total = np.exp(x).sum(axis=axis, keepdims=True)
+    if operation == "softmax":
+        expected = np.exp(x) / total
+    elif operation == "log_softmax":
+        expected = x - np.log(total)
+    else:
+        expected = np.squeeze(largest + np.log(total), axis)
+    if result.dtype != problem.x.dtype or result.shape != expected.shape:
+        raise ValueError(f"a wrong result: {result.dtype} of shape {result.shape}")
+    if not np.allclose(result.astype(np.float64), expected, TOLERANCES[problem.setting.dtype], 1e-6):
+        raise ValueError(f"a wrong result: off by up to {np.max(np.abs(result - expected)):.2g}")
