@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from softmaxjit._jit import routine
-from softmaxjit._simd.lanes import first_lane, largest_lane, narrow, smallest_lane, sum_lanes, widen
+from softmaxjit._simd.lanes import first_lane, halves, joined, largest_lane, narrow, smallest_lane, sum_lanes, widen
 from softmaxjit._simd.memory import data_of, element_like, keep_part, lanes, load, load_element, splat, store
 
 from .oracles import DTYPES
@@ -55,6 +55,23 @@ def test_the_largest_and_the_smallest_lane_are_found_in_every_place(dtype: Any) 
         found = taken_together(x)
         assert found["largest"] == 7
         assert found["smallest"] == (-np.inf if other != place else x.min())
+
+
+@routine
+def swapped(x, out):
+    """Write the halves of twice as wide a vector in the other order."""
+    data, width = data_of(x), lanes(data_of(x))
+    low, high = halves(joined(load(data, 0), load(data, width)))
+    store(data_of(out), 0, high)
+    store(data_of(out), width, low)
+
+
+@DTYPE
+def test_the_halves_of_two_joined_vectors_are_those_two(dtype: Any) -> None:
+    x = np.arange(2 * 64 // np.dtype(dtype).itemsize, dtype=dtype)
+    out = np.empty_like(x)
+    swapped(x, out)
+    np.testing.assert_array_equal(out, np.roll(x, x.size // 2))
 
 
 def halves_first(x: Array) -> Any:

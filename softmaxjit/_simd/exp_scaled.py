@@ -20,7 +20,7 @@ from .arithmetic import fma, horner, multiply_exactly, power_of_two
 from .exp import LN2, LN2_ERROR, REMAINDER
 from .memory import element_like
 from .target import target_has
-from .vector import INT32, call_llvm, computed, constant, element_of
+from .vector import INT32, call_llvm, computed, concatenated, constant, element_of, split
 
 # Headroom: exp_scaled(x) is about 2**HEADROOM where x equals the shift, so that results far below it stay normal
 # numbers (no subnormal stalls) and sums far above it stay finite.
@@ -176,21 +176,18 @@ def _power_of_two_eighths(typingctx, shifted):
 def _look_up(context: Any, builder: Any, bits: Any) -> Any:
     """Return the table entries that the low three bits of each lane select."""
     if target_has(context, "avx512f"):
-        table = ir.Constant(bits.type, _EIGHTHS * 2)
-        return call_llvm(builder, "llvm.x86.avx512.permvar.si.512", bits.type, [table, bits])
+        return _look_up_by(builder, bits, 16, "llvm.x86.avx512.permvar.si.512")
     if target_has(context, "avx2"):
-        half = ir.VectorType(INT32, 8)
-        table = ir.Constant(half, _EIGHTHS)
-        parts = [
-            call_llvm(builder, "llvm.x86.avx2.permd", half, [table, builder.shuffle_vector(bits, bits, _lanes_from(k))])
-            for k in (0, 8)
-        ]
-        return builder.shuffle_vector(*parts, ir.Constant(bits.type, list(range(16))))
+        return _look_up_by(builder, bits, 8, "llvm.x86.avx2.permd")
     return _look_up_lane_by_lane(builder, bits)
 
 
-def _lanes_from(first: int) -> ir.Constant:
-    return ir.Constant(ir.VectorType(INT32, 8), list(range(first, first + 8)))
+def _look_up_by(builder: Any, bits: Any, width: int, name: str) -> Any:
+    """Return the table entries by a permutation of so many lanes at a time."""
+    part = ir.VectorType(INT32, width)
+    if bits.type.count == width:
+        return call_llvm(builder, name, part, [ir.Constant(part, _EIGHTHS * (width // 8)), bits])
+    return concatenated(builder, *(_look_up_by(builder, half, width, name) for half in split(builder, bits)))
 
 
 def _look_up_lane_by_lane(builder: Any, bits: Any) -> Any:

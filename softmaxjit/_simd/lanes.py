@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from .._jit import compiled_as, helper
 from .arithmetic import add_exactly
-from .vector import INT32, Vector
+from .vector import INT32, Vector, concatenated, split
 
 
 def _exchanged(builder: Any, value: Any, distance: int) -> Any:
@@ -17,20 +17,34 @@ def _exchanged(builder: Any, value: Any, distance: int) -> Any:
     return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(INT32, len(order)), order))
 
 
-def _halves(builder: Any, value: Any) -> tuple[Any, Any]:
-    """Return the lower and the upper half of the lanes."""
-    count = value.type.count // 2
-    order = ir.VectorType(INT32, count)
-    low = builder.shuffle_vector(value, value, ir.Constant(order, list(range(count))))
-    high = builder.shuffle_vector(value, value, ir.Constant(order, list(range(count, 2 * count))))
-    return low, high
-
-
 def _folded(builder: Any, value: Any, combine: Any) -> Any:
     """Combine the halves until one lane is left: lane i with lane i + count / 2 first."""
     while value.type.count > 1:
-        value = combine(*_halves(builder, value))
+        value = combine(*split(builder, value))
     return builder.extract_element(value, INT32(0))
+
+
+@intrinsic
+def joined(typingctx, first, second):
+    """Return one vector with the lanes of two."""
+    both = Vector(first.element, 2 * first.lanes)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return concatenated(builder, *args)
+
+    return both(first, second), generate
+
+
+@intrinsic
+def halves(typingctx, value):
+    """Return the lower and the upper half of the lanes."""
+    half = Vector(value.element, value.lanes // 2)
+    result = types.UniTuple(half, 2)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.make_tuple(builder, result, split(builder, args[0]))
+
+    return result(value), generate
 
 
 @intrinsic

@@ -101,6 +101,21 @@ def broadcast(builder: Any, vector_type: ir.VectorType, value: Any) -> Any:
     return builder.shuffle_vector(first, undefined, constant(ir.VectorType(INT32, vector_type.count), 0))
 
 
+def split(builder: Any, value: Any) -> tuple[Any, Any]:
+    """Return the lower and the upper half of a vector's lanes."""
+    count = value.type.count // 2
+    order = ir.VectorType(INT32, count)
+    low = builder.shuffle_vector(value, value, ir.Constant(order, list(range(count))))
+    high = builder.shuffle_vector(value, value, ir.Constant(order, list(range(count, 2 * count))))
+    return low, high
+
+
+def concatenated(builder: Any, low: Any, high: Any) -> Any:
+    """Return one vector with the lanes of two."""
+    count = 2 * low.type.count
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(INT32, count), list(range(count))))
+
+
 def bits_type(llvm_type: ir.Type) -> ir.Type:
     """Return the integer type as wide as a float type, lane by lane."""
     if isinstance(llvm_type, ir.VectorType):
