@@ -15,7 +15,7 @@ from numba.core import config
 
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
-from ._plan import PARALLEL_ELEMENTS, SHORT, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
+from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
@@ -23,7 +23,7 @@ Entry = Callable[..., None]
 
 empty, may_share_memory, ndarray = np.empty, np.may_share_memory, np.ndarray
 
-LONGEST_SHORT = max(SHORT_ROW.values())
+LONGEST_SHORT = max(longest for by_size in SHORT_ROW.values() for longest in by_size.values())
 
 LAST_AXIS = -1  # CPython has one -1, so that `is` finds the default in one step; another would only take the next test
 
@@ -66,7 +66,11 @@ LOGSUMEXP = Entries("logsumexp")
 SOFTMAX_VJP = Entries("softmax_vjp", ONE_FOR_ALL)
 LOG_SOFTMAX_VJP = Entries("log_softmax_vjp", ONE_FOR_ALL)
 
-OF_SHORT_ROWS = {operation: Entries(operation, ONE_FOR_ALL, rows=SHORT_ROWS) for operation in SHORT}
+OF_SHORT_ROWS = {
+    "softmax": Entries("softmax", ONE_FOR_ALL, rows=SHORT_ROWS),
+    "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=SHORT_ROWS),
+    "logsumexp": Entries("logsumexp", rows=SHORT_ROWS),
+}
 
 
 def same_shape(
@@ -121,8 +125,9 @@ def reduced(
     ):
         return None
     shape = x.shape
+    size = x.size
     flags = x.flags
-    if not (shape and 0 < x.size < PARALLEL_ELEMENTS and (flags.carray or (flags.c_contiguous and flags.aligned))):
+    if not (shape and 0 < size < PARALLEL_ELEMENTS and (flags.carray or (flags.c_contiguous and flags.aligned))):
         return None
     dtype = x.dtype
     entry = entries[dtype]
@@ -135,7 +140,10 @@ def reduced(
         result = out
     else:
         return None
-    entry(x.ravel(), shape[-1], result.ravel())
+    n = shape[-1]
+    if n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
+        entry = OF_SHORT_ROWS[entries.operation][dtype]
+    entry(x.ravel(), n, result.ravel())  # type: ignore[misc]
     return result if left or out is not None else result[()]
 
 

@@ -10,6 +10,7 @@ from ._carriers import carrier_of
 from ._jit import Kernel
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.log_softmax import log_softmax_rows
+from ._kernels.log_tiles import log_softmax_across, log_softmax_short_rows, logsumexp_across, logsumexp_short_rows
 from ._kernels.logsumexp import logsumexp_rows
 from ._kernels.softmax import softmax_rows
 from ._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
@@ -24,8 +25,12 @@ KERNELS = {
     "log_softmax_vjp": log_softmax_vjp_rows,
 }
 WEIGHTED = {"logsumexp": weighted_logsumexp_rows}
-SHORT = {"softmax": softmax_short_rows}
-ACROSS = {"softmax": softmax_across}
+SHORT = {
+    "softmax": softmax_short_rows,
+    "log_softmax": log_softmax_short_rows,
+    "logsumexp": logsumexp_short_rows,
+}
+ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
 PLAIN: dict[str, Callable[..., Any]] = {name: getattr(_plain, name) for name in KERNELS}
 
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -37,10 +42,13 @@ PARALLEL_ELEMENTS = 1 << 16
 
 # Rows of up to so many elements are turned into lanes, by the bytes of an element: 16 rows of 24 float32 took 1.0 µs so
 # and 1.6 one by one, of 32 1.2 and 1.1; 8 rows of 10 float64 0.5 and 0.9, of 32 1.2 and 0.8 (medians of interleaved
-# runs, one Zen 3 core).
-SHORT_ROW = {4: 24, 8: 15}
+# runs, one Zen 3 core).  The others wait for a logarithm in each row: a row of 10 float32 took 23 (log_softmax 31) ns
+# so and 70 (95) alone, of 40 52 (58) and 88 (92); of 32 float64 104 (140) and 132 (187), and as long as alone where
+# all tiles are read again for confident rows; so did 48 float32.
+_SHORT_OF_LOG = {4: 40, 8: 31}
+SHORT_ROW = {"softmax": {4: 24, 8: 15}, "log_softmax": _SHORT_OF_LOG, "logsumexp": _SHORT_OF_LOG}
 
-# So many of them at least: a tile costs as much as 6 rows one by one whether it is full or not.
+# So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.
 SHORT_ROWS = 8
 
 # Rows that lie across memory are taken as they lie up to so many elements, longer ones are copied first: for a tile, of
@@ -77,7 +85,7 @@ class Plan(NamedTuple):
 
 def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int) -> bool:
     """Whether rows, contiguous and unweighted, have a kernel that takes several at once."""
-    return operation in SHORT and rows >= SHORT_ROWS and n <= SHORT_ROW[max(4, dtype.itemsize)]
+    return operation in SHORT and rows >= SHORT_ROWS and n <= SHORT_ROW[operation][max(4, dtype.itemsize)]
 
 
 def plan(facts: Facts) -> Plan:
@@ -87,7 +95,8 @@ def plan(facts: Facts) -> Plan:
     is_carried = carrier_of(facts.dtype) != facts.dtype
     has_kernel = facts.compiled and (is_carried or facts.dtype in COMPILED_DTYPES)
     across = facts.inner > 1
-    if across and not (has_kernel and direct and facts.operation in ACROSS and facts.n <= LONGEST_ACROSS):
+    has_across = has_kernel and direct and not facts.weighted and facts.operation in ACROSS
+    if across and not (has_across and facts.n <= LONGEST_ACROSS):
         return plan(facts._replace(inner=1))._replace(reorder=True)
     if is_carried and (facts.masked or facts.weighted or not direct or not facts.compiled):
         # Only the kernels of plain rows read such elements; all other code would take their bits for integers.
@@ -97,7 +106,7 @@ def plan(facts: Facts) -> Plan:
     kernels = WEIGHTED if facts.weighted else KERNELS
     if across:
         kernels = ACROSS
-    elif are_short(facts.operation, facts.dtype, facts.rows, facts.n):
+    elif not facts.weighted and are_short(facts.operation, facts.dtype, facts.rows, facts.n):
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
     return Plan(kernels[facts.operation], plain, parallel, prepare=facts.masked or not direct)

@@ -33,8 +33,7 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
         parallel = granted > 1
         x = _prepared(rows, rows.target, parallel) if chosen.prepare else rows.x
         kernel = chosen.kernel.compiled(x.dtype, kind, parallel=parallel)
-        lengths = (rows.n,) if rows.inner == 1 else (rows.n, rows.inner)
-        kernel(carried(x), *lengths, rows.temperature, carried(rows.target))
+        kernel(carried(x), *_lengths(rows), rows.temperature, carried(rows.target))
         if rows.where is not None:
             fill = fill_masked.compiled(x.dtype, parallel=parallel)
             fill(rows.target, rows.where, rows.n, MASKED_VALUES[operation])
@@ -61,7 +60,7 @@ def run_logsumexp(rows: Rows, threads: int | None) -> Rows:
         if rows.second is not None:
             kernel(x, rows.second, rows.n, rows.target, rows.sign)
             return rows
-        kernel(carried(x), rows.n, carried(rows.target))
+        kernel(carried(x), *_lengths(rows), carried(rows.target))
     if rows.sign is not None:
         rows.sign[...] = _sign_of_sum(rows.target)
     return rows
@@ -83,6 +82,11 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
         second = carried(np.asarray(rows.second))
         kernel(carried(rows.x), second, rows.n, rows.temperature, carried(rows.target))
     return rows
+
+
+def _lengths(rows: Rows) -> tuple[int, ...]:
+    """Return how long rows are, and, unless their elements are neighbours, how far apart these lie."""
+    return (rows.n,) if rows.inner == 1 else (rows.n, rows.inner)
 
 
 def _kind(temperature: float | Array) -> Any:

@@ -15,6 +15,12 @@ from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._jit import routine
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
+from softmaxjit._kernels.log_tiles import (
+    log_softmax_across,
+    log_softmax_short_rows,
+    logsumexp_across,
+    logsumexp_short_rows,
+)
 from softmaxjit._kernels.prepare import MASK, fill_masked, prepare_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
@@ -57,6 +63,14 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softmax_across": lambda a: softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, ROWS, a.flat.tau, a.flat.out
     ),
+    "log_softmax_short_rows": lambda a: log_softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "log_softmax_across": lambda a: log_softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, ROWS, a.flat.tau, a.flat.out
+    ),
+    "logsumexp_short_rows": lambda a: logsumexp_short_rows.compiled(a.dtype)(a.flat.x, a.n, a.log),
+    "logsumexp_across": lambda a: logsumexp_across.compiled(a.dtype)(a.flat.x, a.n, ROWS, a.log),
     "log_softmax_rows": lambda a: log_softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
@@ -81,6 +95,7 @@ GROUPS = {
     "logsumexp": ("logsumexp", "weighted_logsumexp_rows"),
     "rows": ("softmax_rows", "log_softmax_rows", "prepare_rows", "fill_masked"),
     "tiles": ("softmax_short_rows", "softmax_across"),
+    "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),
 }
 

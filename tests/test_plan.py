@@ -9,6 +9,7 @@ import pytest
 
 from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from softmaxjit._plan import (
+    ACROSS,
     KERNELS,
     LONGEST_ACROSS,
     PARALLEL_ELEMENTS,
@@ -45,24 +46,43 @@ def test_weights_have_their_kernel() -> None:
     assert name_of(chosen) == "weighted_logsumexp_rows"
 
 
-@pytest.mark.parametrize(("dtype", "longest"), [(np.float16, 24), (np.float32, 24), (np.float64, 15)])
-def test_short_rows_are_turned_into_lanes(dtype: Any, longest: int) -> None:
-    short = {"dtype": np.dtype(dtype), "n": longest, "rows": SHORT_ROWS}
-    assert name_of(planned(**short)) == "softmax_short_rows"
-    assert name_of(planned(**short, masked=True)) == "softmax_short_rows"
-    assert name_of(planned(**short, highest_temperature=np.inf)) == "softmax_short_rows"
-    assert name_of(planned(**{**short, "n": longest + 1})) == "softmax_rows"
-    assert name_of(planned(**{**short, "rows": SHORT_ROWS - 1})) == "softmax_rows"
-    assert name_of(planned(**short, operation="logsumexp", weighted=True)) == "weighted_logsumexp_rows"
+@pytest.mark.parametrize(
+    ("operation", "dtype", "longest"),
+    [
+        ("softmax", np.float16, 24),
+        ("softmax", np.float32, 24),
+        ("softmax", np.float64, 15),
+        ("log_softmax", np.float16, 40),
+        ("log_softmax", np.float32, 40),
+        ("log_softmax", np.float64, 31),
+        ("logsumexp", np.float16, 40),
+        ("logsumexp", np.float32, 40),
+        ("logsumexp", np.float64, 31),
+    ],
+)
+def test_short_rows_are_turned_into_lanes(operation: str, dtype: Any, longest: int) -> None:
+    short = {"operation": operation, "dtype": np.dtype(dtype), "n": longest, "rows": SHORT_ROWS}
+    assert name_of(planned(**short)) == f"{operation}_short_rows"
+    assert name_of(planned(**short, masked=True)) == f"{operation}_short_rows"
+    assert name_of(planned(**short, highest_temperature=np.inf)) == f"{operation}_short_rows"
+    assert name_of(planned(**{**short, "n": longest + 1})) == f"{operation}_rows"
+    assert name_of(planned(**{**short, "rows": SHORT_ROWS - 1})) == f"{operation}_rows"
+
+
+def test_rows_with_weights_are_taken_one_by_one() -> None:
+    weighted = {"operation": "logsumexp", "weighted": True, "n": 4}
+    assert name_of(planned(**weighted)) == "weighted_logsumexp_rows"
+    assert planned(**weighted, inner=2) == planned(**weighted)._replace(reorder=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(dtype: Any) -> None:
-    across = {"dtype": np.dtype(dtype), "inner": 2, "n": LONGEST_ACROSS}
+@pytest.mark.parametrize("operation", ACROSS)
+def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(operation: str, dtype: Any) -> None:
+    across = {"operation": operation, "dtype": np.dtype(dtype), "inner": 2, "n": LONGEST_ACROSS}
     chosen = planned(**across)
-    assert name_of(chosen) == "softmax_across"
+    assert name_of(chosen) == f"{operation}_across"
     assert not chosen.reorder
-    for changes in ({"n": LONGEST_ACROSS + 1}, {"operation": "log_softmax"}, {"lowest_temperature": 0.0}):
+    for changes in ({"n": LONGEST_ACROSS + 1}, {"operation": "softmax_vjp"}, {"lowest_temperature": 0.0}):
         others = {**across, **changes}
         assert planned(**others) == planned(**{**others, "inner": 1})._replace(reorder=True)
 

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from softmaxjit._jit import routine
-from softmaxjit._simd.lanes import first_lane, halves, joined, largest_lane, narrow, smallest_lane, sum_lanes, widen
+from softmaxjit._simd.lanes import (
+    any_lane,
+    first_lane,
+    halves,
+    joined,
+    largest_lane,
+    narrow,
+    smallest_lane,
+    sum_lanes,
+    widen,
+)
 from softmaxjit._simd.memory import data_of, element_like, keep_part, lanes, load, load_element, splat, store
 
 from .oracles import DTYPES
@@ -72,6 +82,22 @@ def test_the_halves_of_two_joined_vectors_are_those_two(dtype: Any) -> None:
     out = np.empty_like(x)
     swapped(x, out)
     np.testing.assert_array_equal(out, np.roll(x, x.size // 2))
+
+
+@routine
+def has_negative(x):
+    return any_lane(load(data_of(x), 0) < splat(data_of(x), 0))
+
+
+@DTYPE
+def test_a_condition_that_holds_in_one_lane_is_found_in_every_place(dtype: Any) -> None:
+    count = 64 // np.dtype(dtype).itemsize
+    x = np.zeros(count, dtype)
+    assert not has_negative(x)
+    for place in range(count):
+        x[:] = 0
+        x[place] = -1
+        assert has_negative(x)
 
 
 def halves_first(x: Array) -> Any:

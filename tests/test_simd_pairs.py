@@ -9,7 +9,7 @@ import pytest
 from softmaxjit._jit import routine
 from softmaxjit._simd.pairs import exp_pair, log1p_pair, log_pair
 
-from .vectors import Array, neighbours
+from .vectors import Array, bits, neighbours, on_floats, on_vectors
 
 
 @routine
@@ -83,3 +83,19 @@ def test_the_logarithm_of_one_plus_infinity_is_infinite_and_of_nan_is_nan() -> N
     assert high[0] == np.inf
     assert np.isnan(high[1])
     assert low.tolist() == [0, 0]
+
+
+def high_of_log1p(x, error, _):
+    return log1p_pair(x, error)[0]
+
+
+def low_of_log1p(x, error, _):
+    return log1p_pair(x, error)[1]
+
+
+@pytest.mark.parametrize("part", [high_of_log1p, low_of_log1p])
+def test_a_vector_has_the_bits_of_single_numbers(part: Any) -> None:
+    x, _ = pair_arguments("log1p")
+    x = np.concatenate([x, [np.inf]])
+    error = np.where(np.isfinite(x), x, 0) * np.random.default_rng(2).uniform(-1, 1, x.size) * 2.0**-54
+    assert bits(on_vectors(part)(x, error)) == bits(on_floats(part)(x, error))

@@ -1,17 +1,17 @@
 """Short rows and rows that lie across memory: the same bits as rows one by one, whatever they hold."""
 
+import itertools
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from softmaxjit import softmax
+from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
-from softmaxjit._kernels.softmax import softmax_rows
+from softmaxjit._jit import Kernel
 from softmaxjit._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
-from softmaxjit._kernels.tiles import softmax_across, softmax_short_rows
-from softmaxjit._plan import LONGEST_ACROSS, SHORT_ROW
+from softmaxjit._plan import ACROSS, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW
 
 from .exact import assert_same_bits
 from .oracles import DTYPES
@@ -21,94 +21,168 @@ ALL_DTYPES = [*DTYPES, np.float16, ml_dtypes.bfloat16]
 # Of up to one vector, of less than a block of the sums, around one and two blocks, and many.
 LENGTHS = (1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200, 1000)
 
+# Around one and two blocks of the sums of log_softmax and logsumexp.
+LONG_LENGTHS = (2047, 2048, 2049, 4096, 4097, 5000)
+
+OPERATIONS: dict[str, Any] = {"softmax": softmax, "log_softmax": log_softmax, "logsumexp": logsumexp}
+OF_SAME_SHAPE = ["softmax", "log_softmax"]
+
 FAMILIES = {
     "near": lambda rng, shape: rng.standard_normal(shape),
     "confident": lambda rng, shape: 30 * rng.standard_normal(shape),
     "far apart": lambda rng, shape: 400 * rng.standard_normal(shape),
     "far from 0": lambda rng, shape: rng.standard_normal(shape) + 3e4,
     "all kinds": lambda rng, shape: rng.choice([0.0, -0.0, 1.0, -200.0, 300.0, -np.inf], shape),
+    "equal": lambda rng, shape: np.broadcast_to(rng.standard_normal((shape[0], 1, shape[2])), shape).copy(),
+    "one apart": lambda rng, shape: np.where(
+        np.arange(shape[1])[:, None] == rng.integers(shape[1]), 12, 0 * rng.random(shape)
+    ),
     "not finite": lambda rng, shape: rng.choice([0.0, 1.0, 2.0, 3.0, -np.inf, np.inf, np.nan], shape),
 }
 
 
-def one_by_one(x: np.ndarray, temperature: Any) -> np.ndarray:
-    """Return the softmax of an array of shape (outer, n, inner) along n, by the kernel of rows."""
+def run(kernel: Kernel, x: np.ndarray, lengths: tuple[int, ...], temperature: Any, out: np.ndarray) -> None:
+    """Run a kernel on arrays of any shape; without a temperature where that is None."""
+    operands, kinds = (), ()
+    if temperature is not None:
+        kinds = (ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW,)
+        operands = (temperature,)
+    kernel.compiled(x.dtype, *kinds)(carried(x.reshape(-1)), *lengths, *operands, carried(out.reshape(-1)))
+
+
+def one_by_one(operation: str, x: np.ndarray, temperature: Any) -> np.ndarray:
+    """Return the result of an operation on an array of shape (outer, n, inner) along n, by the kernel of rows."""
     rows = np.ascontiguousarray(x.swapaxes(1, 2))
-    out = np.empty_like(rows)
-    kind = ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW
-    kernel = softmax_rows.compiled(x.dtype, kind)
-    kernel(carried(rows.reshape(-1)), x.shape[1], temperature, carried(out.reshape(-1)))
+    out = result_of(operation, rows, 2)
+    run(KERNELS[operation], rows, (x.shape[1],), temperature, out)
     return np.ascontiguousarray(out.swapaxes(1, 2))
+
+
+def result_of(operation: str, x: np.ndarray, axis: int) -> np.ndarray:
+    """Return memory for a result, which keeps the axis."""
+    return np.empty_like(x if operation in OF_SAME_SHAPE else np.ascontiguousarray(x.take([0], axis)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-def test_tiles_have_the_bits_of_rows_one_by_one(dtype: Any, family: str) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_tiles_have_the_bits_of_rows_one_by_one(operation: str, dtype: Any, family: str) -> None:
     rng = np.random.default_rng(0)
-    for n in LENGTHS:
-        for outer, inner in ((37, 1), (16, 1), (5, 3), (2, 16), (2, 49), (1, 130)):
-            x = FAMILIES[family](rng, (outer, n, inner)).astype(dtype)
-            for temperature in (1.0, rng.uniform(0.3, 3.0, outer * inner)):
-                kind = ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW
-                out = np.empty_like(x)
+    for lengths, shapes in (
+        (LENGTHS, ((37, 1), (16, 1), (5, 3), (2, 16), (2, 49), (1, 130))),
+        (LONG_LENGTHS, ((1, 5),)),
+    ):
+        for n, (outer, inner) in itertools.product(lengths, shapes):
+            x = np.asarray(FAMILIES[family](rng, (outer, n, inner))).astype(dtype)
+            temperatures = (1.0, 0.7, rng.choice([0.3, 1.0, 2.9], outer * inner))
+            for temperature in temperatures if operation in OF_SAME_SHAPE else (None,):
+                out = result_of(operation, x, 1)
                 if inner == 1:
-                    kernel = softmax_short_rows.compiled(x.dtype, kind)
-                    kernel(carried(x.reshape(-1)), n, temperature, carried(out.reshape(-1)))
+                    run(SHORT[operation], x, (n,), temperature, out)
                 else:
-                    kernel = softmax_across.compiled(x.dtype, kind)
-                    kernel(carried(x.reshape(-1)), n, inner, temperature, carried(out.reshape(-1)))
-                expected = one_by_one(x, temperature)
+                    run(ACROSS[operation], x, (n, inner), temperature, out)
+                expected = one_by_one(operation, x, temperature)
                 assert out.dtype == expected.dtype
                 assert_same_bits(out.astype(np.float64), expected.astype(np.float64))  # NumPy knows no NaN of bfloat16
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-def test_a_short_row_has_the_same_bits_alone_and_among_others(dtype: Any) -> None:
-    for n in range(1, max(SHORT_ROW.values()) + 2):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_short_row_has_the_same_bits_alone_and_among_others(operation: str, dtype: Any) -> None:
+    function = OPERATIONS[operation]
+    for n in range(1, max(SHORT_ROW[operation].values()) + 2):
         x = (4 * np.random.default_rng(n).standard_normal((50, n))).astype(dtype)
-        together = softmax(x)
+        together = function(x)
         for row, result in zip(x, together, strict=True):
-            assert_same_bits(result, softmax(row))
-        assert_same_bits(softmax(x[3:40]), together[3:40])
+            assert_same_bits(result, function(row))
+        assert_same_bits(function(x[3:40]), together[3:40])
 
 
 @pytest.mark.parametrize("axis", [0, 1, (0, 1), -2])
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-def test_any_axis_has_the_bits_of_the_last(dtype: Any, axis: Any) -> None:
+@pytest.mark.parametrize("operation", OF_SAME_SHAPE)
+def test_any_axis_has_the_bits_of_the_last(operation: str, dtype: Any, axis: Any) -> None:
+    function = OPERATIONS[operation]
     x = (4 * np.random.default_rng(0).standard_normal((6, 70, 21))).astype(dtype)
     axes = axis if isinstance(axis, tuple) else (axis,)
     places = tuple(range(-len(axes), 0))
-    expected = np.moveaxis(softmax(np.ascontiguousarray(np.moveaxis(x, axes, places)), places), places, axes)
-    assert_same_bits(softmax(x, axis), np.ascontiguousarray(expected))
-    assert_same_bits(softmax(x, axis, threads=1), np.ascontiguousarray(expected))
+    expected = np.moveaxis(function(np.ascontiguousarray(np.moveaxis(x, axes, places)), places), places, axes)
+    assert_same_bits(function(x, axis), np.ascontiguousarray(expected))
+    assert_same_bits(function(x, axis, threads=1), np.ascontiguousarray(expected))
 
 
-def test_along_another_axis_the_result_may_replace_the_logits() -> None:
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), -2])
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+def test_logsumexp_along_any_axis_has_the_bits_of_the_last(dtype: Any, axis: Any) -> None:
+    x = (4 * np.random.default_rng(0).standard_normal((6, 70, 21))).astype(dtype)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    places = tuple(range(-len(axes), 0))
+    expected = logsumexp(np.ascontiguousarray(np.moveaxis(x, axes, places)), places)
+    kept = np.expand_dims(expected, axes if axis != -2 else 1)
+    assert_same_bits(logsumexp(x, axis), expected)
+    assert_same_bits(logsumexp(x, axis, threads=1, keepdims=True), kept)
+    log, sign = logsumexp(x, axis, return_sign=True)
+    assert_same_bits(log, expected)
+    assert_same_bits(sign, np.ones_like(expected))
+    out = np.empty_like(kept)
+    assert logsumexp(x, axis, keepdims=True, out=out) is out
+    assert_same_bits(out, kept)
+    apart = np.empty((*expected.shape, 2), dtype)[..., 0]
+    assert logsumexp(x, axis, out=apart) is apart
+    assert_same_bits(np.ascontiguousarray(apart), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, np.complex128])
+def test_logsumexp_along_another_axis_is_right_for_dtypes_without_kernel(dtype: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((7, 5, 3)).astype(dtype)
+    expected = np.log(np.exp(x).sum(1))
+    np.testing.assert_allclose(logsumexp(x, 1), expected, rtol=1e-14)
+    log, sign = logsumexp(x, 1, return_sign=True)
+    np.testing.assert_allclose(np.exp(log) * sign, np.exp(expected), rtol=1e-13)
+
+
+def test_logsumexp_along_another_axis_may_overwrite_the_logits() -> None:
     x = np.random.default_rng(0).standard_normal((40, 50))
-    expected = softmax(x, 0)
-    assert softmax(x, 0, out=x) is x
+    expected = logsumexp(x, 0)
+    for k in (0, 7, 39):
+        logits = x.copy()
+        assert_same_bits(logsumexp(logits, 0, out=logits[k]), expected)
+
+
+@pytest.mark.parametrize("operation", OF_SAME_SHAPE)
+def test_along_another_axis_the_result_may_replace_the_logits(operation: str) -> None:
+    function = OPERATIONS[operation]
+    x = np.random.default_rng(0).standard_normal((40, 50))
+    expected = function(x, 0)
+    assert function(x, 0, out=x) is x
     assert_same_bits(x, expected)
 
 
 @pytest.mark.parametrize("offset", [-50, -1, 1, 50])
-def test_along_another_axis_the_result_may_overlap_the_logits(offset: int) -> None:
+@pytest.mark.parametrize("operation", OF_SAME_SHAPE)
+def test_along_another_axis_the_result_may_overlap_the_logits(operation: str, offset: int) -> None:
+    function = OPERATIONS[operation]
     memory = np.random.default_rng(0).standard_normal(40 * 50 + 50)
     start = max(0, -offset)
     x, out = memory[start : start + 2000].reshape(40, 50), memory[start + offset :][:2000].reshape(40, 50)
-    expected = softmax(x.copy(), 0)
-    softmax(x, 0, out=out)
+    expected = function(x.copy(), 0)
+    function(x, 0, out=out)
     assert_same_bits(out, expected)
 
 
 @pytest.mark.parametrize("n", [LONGEST_ACROSS, LONGEST_ACROSS + 1, 70_000])
-def test_rows_that_are_too_long_to_be_taken_as_they_lie_have_the_same_bits(n: int) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_rows_that_are_too_long_to_be_taken_as_they_lie_have_the_same_bits(operation: str, n: int) -> None:
+    function = OPERATIONS[operation]
     x = np.random.default_rng(0).standard_normal((n, 3)).astype(np.float32)
-    assert_same_bits(softmax(x, 0), np.ascontiguousarray(softmax(np.ascontiguousarray(x.T)).T))
+    assert_same_bits(function(x, 0), np.ascontiguousarray(function(np.ascontiguousarray(x.T)).T))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-30, 1e30, np.inf, [[0.0, 1.0, np.inf, 2.0, 1e-20]]])
-def test_along_another_axis_any_temperature_is_taken(temperature: Any) -> None:
+@pytest.mark.parametrize("operation", OF_SAME_SHAPE)
+def test_along_another_axis_any_temperature_is_taken(operation: str, temperature: Any) -> None:
+    function = OPERATIONS[operation]
     x = np.random.default_rng(0).standard_normal((7, 5))
     columns = np.broadcast_to(temperature, (1, 5)).T
-    expected = softmax(np.ascontiguousarray(x.T), temperature=columns).T
-    assert_same_bits(softmax(x, 0, temperature=temperature), np.ascontiguousarray(expected))
+    expected = function(np.ascontiguousarray(x.T), temperature=columns).T
+    assert_same_bits(function(x, 0, temperature=temperature), np.ascontiguousarray(expected))

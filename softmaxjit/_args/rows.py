@@ -70,6 +70,10 @@ def reduced_rows(x: Any, axis: Axis, b: Any, where: Any, keepdims: bool, return_
     result = result_array(out, shape, np.zeros(0, dtype).real.dtype if return_sign and dtype.kind == "c" else dtype)
     destination = np.squeeze(result, axis=axes) if keepdims else result
     signed = return_sign or weights is not None
+    plain = weights is None and kept is None and array.dtype == destination.dtype and destination.flags.carray
+    if plain and _lie_across(array, axes):
+        sign = np.empty(destination.size, dtype) if signed else None
+        return _rows_across(array, axes, destination, out, 1.0)._replace(sign=sign, returned=result)
     return _rows(array, axes, destination, result, out, dtype=dtype, where=kept, second=weights, signed=signed)
 
 
@@ -181,9 +185,11 @@ def _rows_across(array: Array, axes: tuple[int, ...], result: Array, out: Any, t
 def reordered(rows: Rows) -> Rows:
     """Return rows that lie across memory one after the other, for code that takes no others."""
     shape = (-1, rows.n, rows.inner)
+    x = rows.x.reshape(shape).swapaxes(1, 2).reshape(-1)
+    if rows.target.size < x.size:  # one for each row, which follow each other anyway
+        return rows._replace(x=x, inner=1)
     out = rows.target.reshape(shape).swapaxes(1, 2)
     result = np.empty(out.shape, rows.target.dtype)
-    x = rows.x.reshape(shape).swapaxes(1, 2).reshape(-1)
     return rows._replace(x=x, target=result.reshape(-1), result=result, out=out, inner=1)
 
 

@@ -15,6 +15,7 @@ from .._simd.arithmetic import add_exactly, add_to_larger, larger, like, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
+from .._simd.vector import Vector
 from .shift import limits_of, row_shift
 from .softmax import inverse_of, scaled_element
 from .sums import missing_from_largest, scaled
@@ -86,7 +87,6 @@ def sum_of_rest(tile, start, stride, n, k, steps, shift):
 def sum_columns(tile, start, stride, n, steps, shift, memory):
     """Replace rows by their exponentials and return their sums as float64 pairs; the order is that of `sum_row`."""
     width = lanes(tile)
-    zero = splat(tile, 0)
     sums = start + n * stride
     if n >= 4 * width:
         sum_blocks(tile, start, stride, n, steps, shift, sums)
@@ -98,6 +98,14 @@ def sum_columns(tile, start, stride, n, steps, shift, memory):
             put_partial(memory, k * width, total, load(tile, sums + (width + k) * stride) + error)
         else:
             put_partial(memory, k * width, rest, 0)
+    return sum_of_partials(tile, memory, count)
+
+
+@helper
+def sum_of_partials(tile, memory, count):
+    """Return the sum of the first `count` partial sums, all that are not 0, as a float64 pair: the tree of a row."""
+    width = lanes(tile)
+    zero = splat(tile, 0)
     half = width // 2
     while half > 0:
         for k in range(count - half):
@@ -108,15 +116,15 @@ def sum_columns(tile, start, stride, n, steps, shift, memory):
 
 
 def put_partial(memory: Any, at: Any, total: Any, lost: Any) -> Any:
-    """Keep the partial sum ``total + lost``, where the integer 0 stands for nothing lost."""
+    """Keep the partial sum ``total + lost``, with `lost` in the dtype of the rows or 0, an integer, for nothing."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(put_partial, inline=True)
 def _put_partial(memory, at, total, lost):
-    if total.element == types.float32:
-        if isinstance(lost, types.Integer):
-            return lambda memory, at, total, lost: store_float64(memory, at, widen(total))
+    if isinstance(lost, types.Integer) and total.element == types.float32:
+        return lambda memory, at, total, lost: store_float64(memory, at, widen(total))
+    if isinstance(lost, Vector) and lost.element == types.float32:
         return lambda memory, at, total, lost: store_float64(memory, at, widen(total) + widen(lost))
 
     def of_float64(memory, at, total, lost):

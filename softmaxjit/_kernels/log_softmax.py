@@ -6,7 +6,8 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
-from .._simd.arithmetic import fma, larger
+from .._simd.arithmetic import fma, larger, like, magnitude, select, smaller
+from .._simd.lanes import widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .logsumexp import log_of_sum, start_of_row
 from .shift import limits_of
@@ -15,7 +16,7 @@ from .temperature import settled, settled_at
 
 
 class Output(NamedTuple):
-    """What the results of a row are computed from, all in the dtype of the row."""
+    """What the results of a row are computed from, all in the dtype of the row; or those of a row in each lane."""
 
     largest: Any
     log: Any  # of the sum, as a pair
@@ -28,20 +29,20 @@ class Output(NamedTuple):
 
 @helper
 def output_of(x, largest, log, log_error, temperature):
-    """Return the numbers of a row."""
+    """Return the numbers of a row, or of one row in each lane of `largest`."""
     limits = limits_of(x)
-    if not abs(largest) < np.inf:
-        log = np.nan
-    if log < limits.smallest / limits.headroom:
-        log = log_error = 0.0  # a subnormal number would slow every element
-    part = 0.5 if abs(largest) > 1.0 else 1.0  # halving is exact there, and no distance from 1 overflows
+    size = magnitude(widen(largest))
+    log = select(size < np.inf, log, np.nan)
+    vanishes = log < limits.smallest / limits.headroom  # a subnormal number would slow every element
+    log, log_error = select(vanishes, like(log, 0.0), log), select(vanishes, like(log_error, 0.0), log_error)
+    part = select(size > 1.0, like(size, 0.5), 1.0)  # halving is exact there, and no distance from 1 overflows
     divisor = part * temperature
     inverse = 1.0 / divisor
     inverse_error = fma(-inverse, divisor, 1.0) * inverse
     log_high, high = element_like(x, log), element_like(x, inverse)
-    log_low = element_like(x, (log - log_high) + log_error)
-    low = element_like(x, (inverse - high) + inverse_error)
-    lowest = element_like(x, -limits.highest * min(1.0, temperature))
+    log_low = element_like(x, (log - widen(log_high)) + log_error)
+    low = element_like(x, (inverse - widen(high)) + inverse_error)
+    lowest = element_like(x, -limits.highest * smaller(1.0, temperature))
     return Output(largest, log_high, log_low, element_like(x, part), high, low, lowest)
 
 

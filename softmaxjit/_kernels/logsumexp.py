@@ -6,12 +6,12 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import add_exactly, fma
+from .._simd.arithmetic import add_exactly, fma, like, select
 from .._simd.exp_scaled import exp_steps
 from .._simd.log import log, log1p
 from .._simd.memory import data_of, load_element, store_element
 from .._simd.pairs import log1p_pair
-from .._simd.vector import computed
+from .._simd.vector import Vector, computed
 from .others import sum_of_others
 from .shift import largest_exp, shift_of_row
 
@@ -48,6 +48,14 @@ def log1p_of_ratio(x: Any, rest: Any, error: Any, unit: Any, unit_error: Any) ->
 
 @compiled_as(log1p_of_ratio, inline=True)
 def _log1p_of_ratio(x, rest, error, unit, unit_error):
+    if computed(x.dtype) == types.float32 and isinstance(unit, Vector):
+
+        def of_lanes(x, rest, error, unit, unit_error):
+            ratio = (rest + error) / unit
+            return select(ratio < 1.0, log1p(ratio)[0], log(1.0 + ratio)), like(ratio, 0.0)
+
+        return of_lanes
+
     if computed(x.dtype) == types.float32:
 
         def of_float32(x, rest, error, unit, unit_error):

@@ -1,7 +1,8 @@
-"""Softmax of short rows, and along any axis, a tile at a time.
+"""Softmax of short rows, and along any axis, a tile at a time; and what its siblings share with it.
 
 A tile is filled with whole rows such that neighbouring rows become neighbouring lanes, worked on there (see
-`columns`), and emptied.  Lanes without a row hold whatever was there before.
+`columns`), and emptied.  Lanes without a row hold whatever was there before.  Kernels differ in what
+works on the columns of a tile, and in how many elements of the result that leaves there for each row: n, or 1.
 """
 
 from typing import Any
@@ -51,9 +52,10 @@ def _tile_of(x, size):
 
 
 @helper
-def tiles_of_block(tiles, elements):
-    """Return how many of so many tiles, each of so many elements, one thread takes at a time."""
-    return max(1, BLOCK_ELEMENTS // elements, tiles // MOST_BLOCKS)
+def rows_of_block(rows, n, rows_per_tile):
+    """Return how many of so many rows, whole tiles, one thread takes at a time."""
+    tiles = (rows + rows_per_tile - 1) // rows_per_tile
+    return rows_per_tile * max(1, BLOCK_ELEMENTS // (rows_per_tile * n), tiles // MOST_BLOCKS)
 
 
 @helper
@@ -113,27 +115,36 @@ def turn_to_rows(tile, n, line):
         store_square(line, i, n, transposed(load_square(tile, i * width, width)))
 
 
+@helper
+def short_block(columns, x, first, last, n, temperature, results, out):
+    """Apply `columns` to rows `first` to `last - 1`, and write `results` elements for each, n or 1."""
+    width = lanes(x)
+    line = tile_of(x, width * (n + 1))
+    tile = tile_of(x, width * (n + 2 * width))
+    memory = partials(data_of(tile))
+    for row in range(first, last, width):
+        count = min(width, last - row)
+        copy_lines(x, row * n, 0, data_of(line), 0, 0, 1, count * n)
+        turn_to_tile(data_of(line), n, data_of(tile))
+        tau_of_rows = temperatures_of(temperature, row, count, data_of(memory), splat(data_of(tile), 0))
+        columns(data_of(tile), 0, width, n, tau_of_rows, data_of(memory))
+        if results == 1:
+            copy_lines(data_of(tile), 0, 0, out, row, 0, 1, count)
+        else:
+            turn_to_rows(data_of(tile), n, data_of(line))
+            copy_lines(data_of(line), 0, 0, out, row * n, 0, 1, count * n)
+
+
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def softmax_short_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for small n."""
     rows = x.size // n
     tau = settled(temperature)
-    width = lanes(data_of(x))
-    tiles = (rows + width - 1) // width
-    tiles_per_block = tiles_of_block(tiles, width * n)
-    for block in prange((tiles + tiles_per_block - 1) // tiles_per_block):
-        line = tile_of(x, width * (n + 1))
-        tile = tile_of(x, width * (n + 2 * width))
-        memory = partials(data_of(tile))
-        for k in range(block * tiles_per_block, min(tiles, (block + 1) * tiles_per_block)):
-            first = k * width
-            count = min(width, rows - first)
-            copy_lines(data_of(x), first * n, 0, data_of(line), 0, 0, 1, count * n)
-            turn_to_tile(data_of(line), n, data_of(tile))
-            tau_of_rows = temperatures_of(tau, first, count, data_of(memory), splat(data_of(tile), 0))
-            softmax_columns(data_of(tile), 0, width, n, tau_of_rows, data_of(memory))
-            turn_to_rows(data_of(tile), n, data_of(line))
-            copy_lines(data_of(line), 0, 0, data_of(out), first * n, 0, 1, count * n)
+    rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
+    for block in prange((rows + rows_per_block - 1) // rows_per_block):
+        first = block * rows_per_block
+        last = min(rows, first + rows_per_block)
+        short_block(softmax_columns, data_of(x), first, last, n, tau, n, data_of(out))
 
 
 # ----- rows along any axis
@@ -166,26 +177,37 @@ def empty_tile(tile, stride, out, first, last, n, inner):
         row += length
 
 
+@helper
+def rows_of_tile(rows, n, inner, width):
+    """Return how many rows, whole vectors of them, a tile takes."""
+    return width * max(1, min(WIDEST, (min(rows, inner) + width - 1) // width, TILE_BYTES // (64 * n)))
+
+
+@helper
+def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, results, out):
+    """Apply `columns` to rows `first` to `last - 1`, and write `results` elements for each, n or 1."""
+    width = lanes(x)
+    # An odd number of vectors apart, elements do not compete for one place in the cache.
+    stride = (rows_per_tile // width | 1) * width
+    tile = tile_of(x, stride * (n + 2 * width))
+    memory = partials(data_of(tile))
+    for row in range(first, last, rows_per_tile):
+        end = min(last, row + rows_per_tile)
+        fill_tile(x, row, end, n, inner, data_of(tile), stride)
+        for c in range(0, end - row, width):
+            tau_of_rows = temperatures_of(temperature, row + c, end - row - c, data_of(memory), splat(data_of(tile), 0))
+            columns(data_of(tile), c, stride, n, tau_of_rows, data_of(memory))
+        empty_tile(data_of(tile), stride, out, row, end, results, inner)
+
+
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))
 def softmax_across(x, n, inner, temperature, out):
     """Softmax along the middle of flat `x`, of shape (outer, n, inner), into flat `out`, which may be `x`."""
     rows = x.size // n
     tau = settled(temperature)
-    width = lanes(data_of(x))
-    vectors = max(1, min(WIDEST, (min(rows, inner) + width - 1) // width, TILE_BYTES // (64 * n)))
-    per_tile = vectors * width
-    # An odd number of vectors apart, elements do not compete for one place in the cache.
-    stride = (vectors | 1) * width
-    tiles = (rows + per_tile - 1) // per_tile
-    tiles_per_block = tiles_of_block(tiles, per_tile * n)
-    for block in prange((tiles + tiles_per_block - 1) // tiles_per_block):
-        tile = tile_of(x, stride * (n + 2 * width))
-        memory = partials(data_of(tile))
-        for k in range(block * tiles_per_block, min(tiles, (block + 1) * tiles_per_block)):
-            first = k * per_tile
-            count = min(per_tile, rows - first)
-            fill_tile(data_of(x), first, first + count, n, inner, data_of(tile), stride)
-            for c in range(0, count, width):
-                tau_of_rows = temperatures_of(tau, first + c, count - c, data_of(memory), splat(data_of(tile), 0))
-                softmax_columns(data_of(tile), c, stride, n, tau_of_rows, data_of(memory))
-            empty_tile(data_of(tile), stride, data_of(out), first, first + count, n, inner)
+    rows_per_tile = rows_of_tile(rows, n, inner, lanes(data_of(x)))
+    rows_per_block = rows_of_block(rows, n, rows_per_tile)
+    for block in prange((rows + rows_per_block - 1) // rows_per_block):
+        first = block * rows_per_block
+        last = min(rows, first + rows_per_block)
+        across_block(softmax_columns, data_of(x), first, last, n, inner, rows_per_tile, tau, n, data_of(out))

@@ -126,6 +126,23 @@ def _log1p(x):
 
 
 @intrinsic
+def fraction_and_exponent(typingctx, x):
+    """Return ``(f, k)`` with x = f * 2**k, 1/2 <= f < 1 and k a whole float, for a positive normal float64 x."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        floats, integers = args[0].type, bits_type(args[0].type)
+        bits = builder.bitcast(args[0], integers)
+        mantissa = builder.and_(bits, constant(integers, (1 << 52) - 1))
+        fraction = builder.bitcast(builder.or_(mantissa, constant(integers, 1022 << 52)), floats)
+        # The exponent becomes the last bits of a float whose unit in the last place is 1.
+        counted = builder.or_(builder.lshr(bits, constant(integers, 52)), constant(integers, (1023 + 52) << 52))
+        k = builder.fsub(builder.bitcast(counted, floats), constant(floats, 2.0**52 + 1022))
+        return context.make_tuple(builder, sig.return_type, [fraction, k])
+
+    return types.UniTuple(x, 2)(x), generate
+
+
+@intrinsic
 def _split(typingctx, x):
     """Return ``(m, k)`` with x = m * 2**k, 3/4 <= m < 3/2, for a positive x; an arbitrary pair for others."""
     single = element_of(x).bitwidth == 32

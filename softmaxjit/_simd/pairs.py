@@ -1,11 +1,15 @@
-"""exp and log1p of unevaluated pairs ``high + low`` of float64, to about twice the precision: one number a row."""
+"""exp and log1p of unevaluated pairs ``high + low`` of float64, to about twice the precision.
+
+They serve a single number and, lane by lane, a vector of them.
+"""
 
 import math
 
 from .._jit import helper
-from .arithmetic import add_exactly, horner, multiply_exactly
+from .arithmetic import add_exactly, horner, like, multiply_exactly, power_of_two, select
 from .exp import LN2, LN2_ERROR, leading_bits
 from .exp_scaled import N_BITS
+from .log import fraction_and_exponent
 
 _LEADING_LN2 = leading_bits(LN2, 53 - N_BITS)  # few enough bits that its product with a number of octaves is exact
 
@@ -51,6 +55,8 @@ _ATANH = (
 )
 _SQRT2 = 1.4142135623730951
 
+_MAGIC = 1.5 * 2.0**52 + 1023  # see `power_of_two`
+
 
 @helper
 def _log_of_octave(f, f_error, k):
@@ -59,7 +65,7 @@ def _log_of_octave(f, f_error, k):
     The leading term 2 f / (2 + f) is carried as a pair.
     """
     denominator, denominator_error = add_exactly(2.0, f)
-    denominator_error += f_error
+    denominator_error = denominator_error + f_error
     z = f / denominator
     product, product_error = multiply_exactly(z, denominator)
     z_error = ((f - product) - product_error + f_error - z * denominator_error) / denominator
@@ -67,33 +73,32 @@ def _log_of_octave(f, f_error, k):
     tail = 2.0 * z_error + z * square * horner(square, _ATANH)
     high, low = add_exactly(k * LN2, 2.0 * z)
     # k * LN2 is itself rounded; its error joins the low part.
-    _, whole_error = multiply_exactly(float(k), LN2)
+    _, whole_error = multiply_exactly(k, like(k, LN2))
     return add_exactly(high, low + (tail + (whole_error + k * LN2_ERROR)))
 
 
 @helper
 def _nearest_octave(x):
-    """Return k with x / 2**k between 1/sqrt2 and sqrt2."""
-    fraction, k = math.frexp(x)
-    return k - 1 if fraction * _SQRT2 < 1.0 else k
+    """Return ``(k, 2**-k)``, k a whole float, with x / 2**k between 1/sqrt2 and sqrt2; x is a normal number above 0."""
+    fraction, k = fraction_and_exponent(x)
+    k = select(fraction * _SQRT2 < 1.0, k - 1.0, k)
+    return k, power_of_two(_MAGIC - k)
 
 
 @helper
 def log1p_pair(x, error):
     """Return log(1 + x + error) for x >= 0 as a float64 pair, high part first, to within 2**-56.5."""
-    if not x < math.inf:
-        return x, 0.0
-    k = _nearest_octave(1.0 + x)
-    scale = math.ldexp(1.0, -k)
+    k, scale = _nearest_octave(1.0 + x)
     f, f_error = add_exactly(scale - 1.0, x * scale)
     f, f_error = add_exactly(f, f_error + error * scale)
-    return _log_of_octave(f, f_error, k)
+    high, low = _log_of_octave(f, f_error, k)
+    finite = x < math.inf
+    return select(finite, high, x), select(finite, low, like(x, 0.0))
 
 
 @helper
 def log_pair(x, error, octaves):
     """Return log((x + error) * 2**octaves) for a positive normal number x, as `log1p_pair` does."""
-    k = _nearest_octave(x)
-    scale = math.ldexp(1.0, -k)
+    k, scale = _nearest_octave(x)
     f, f_error = add_exactly(x * scale - 1.0, error * scale)
     return _log_of_octave(f, f_error, k + octaves)

@@ -1,0 +1,133 @@
+"""Log-softmax and log-sum-exp of rows that lie across a tile (see `columns`), with the bits of the row kernels."""
+
+from typing import Any
+
+import numpy as np
+
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import add_exactly, like, magnitude, select
+from .._simd.exp_scaled import exp_steps
+from .._simd.lanes import any_lane, widen
+from .._simd.memory import element_like, lanes, load, splat, store
+from .._simd.vector import Vector
+from .columns import column_extremes, put_partial, sum_of_partials
+from .log_softmax import log_softmax_element, output_of
+from .logsumexp import log1p_of_ratio
+from .others import BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
+from .partial import nothing
+from .shift import largest_exp, row_shift
+from .sums import add_pairs, scaled
+
+
+@helper
+def partial_of_others(tile, start, stride, first, stop, steps, shift, precise, alone):
+    """Return the sum of every L-th exponential from line `first`, L the lanes of a vector, and what it has lost.
+
+    Line 0 comes with minus the exponential of the maximum, unless that is `alone`.
+    """
+    total, lost = nothing(tile)
+    if first == 0 and not alone:
+        _, u, scale = scaled(splat(tile, shift.largest), steps, shift, False)
+        total, lost = add_exp(total, lost, u, -scale, precise)
+    for i in range(first, stop, lanes(tile)):
+        u, scale = parts_of_exp(load(tile, start + i * stride), steps, shift, False, alone)
+        total, lost = add_exp(total, lost, u, scale, precise)
+    return total, lost
+
+
+@helper
+def sum_blocks(tile, start, stride, n, steps, shift, precise, alone, memory):
+    """Return the sums of rows but for their maxima as float64 pairs; the order is that of `others.sum_blocks`."""
+    width = lanes(tile)
+    zero, _ = nothing(tile)
+    value, error = zero, zero
+    for first in range(0, n, BLOCK_ELEMENTS):
+        stop = min(n, first + BLOCK_ELEMENTS)
+        count = min(width, stop - first)
+        for k in range(count):
+            total, lost = partial_of_others(tile, start, stride, first + k, stop, steps, shift, precise, alone)
+            put_partial(memory, k * width, total, lost)
+        value, error = add_pairs(value, error, sum_of_partials(tile, memory, count))
+    return value, error
+
+
+@helper
+def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory):
+    """Return log(sum(exp((x - m) / temperature))) of rows, m their maxima, as float64 pairs."""
+    steps = exp_steps(tile, temperature)
+    unit, unit_error = largest_exp(tile, shift, temperature)
+    rest, error = sum_blocks(tile, start, stride, n, steps, shift, precise, False, memory)
+    rounded_rest, precise_rest = smallest_rest(tile)
+    too_small = rest < (precise_rest if precise else rounded_rest) * unit
+    if any_lane(too_small):
+        only, only_error = sum_blocks(tile, start, stride, n, steps, shift, precise, True, memory)
+        rest, error = select(too_small, only, rest), select(too_small, only_error, error)
+    return log1p_of_ratio(tile, rest, error, unit, unit_error)
+
+
+def write_columns(tile: Any, start: Any, stride: Any, n: Any, o: Any, temperature: Any) -> Any:
+    """Replace the elements of rows by their log-softmax."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(write_columns, inline=True)
+def _write_columns(tile, start, stride, n, o, temperature):
+    if not isinstance(temperature, Vector):
+
+        def of_one_temperature(tile, start, stride, n, o, temperature):
+            if temperature == 1.0:
+                for i in range(n):
+                    at = start + i * stride
+                    store(tile, at, log_softmax_element(load(tile, at), o, False))
+            else:
+                for i in range(n):
+                    at = start + i * stride
+                    store(tile, at, log_softmax_element(load(tile, at), o, True))
+
+        return of_one_temperature
+
+    def of_several(tile, start, stride, n, o, temperature):
+        untempered = temperature == 1.0
+        for i in range(n):
+            at = start + i * stride
+            v = load(tile, at)
+            plain, tempered = log_softmax_element(v, o, False), log_softmax_element(v, o, True)
+            store(tile, at, select(untempered, plain, tempered))
+
+    return of_several
+
+
+@helper
+def log_softmax_columns(tile, start, stride, n, temperature, memory):
+    """Log-softmax of as many rows as a vector has lanes, in place."""
+    largest, smallest = column_extremes(tile, start, stride, n)
+    shift = row_shift(tile, n, largest, smallest, temperature)
+    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory)
+    write_columns(tile, start, stride, n, output_of(tile, largest, log, log_error, temperature), temperature)
+
+
+@helper
+def nan_columns(tile, start, stride, n):
+    """Return NaN for rows that hold one, 0 for others."""
+    found = splat(tile, 0)
+    for i in range(n):
+        v = load(tile, start + i * stride)
+        found = select(v == v, found, np.nan)
+    return found
+
+
+@helper
+def logsumexp_columns(tile, start, stride, n, temperature, memory):
+    """Log-sum-exp of as many rows as a vector has lanes, in place of their first elements."""
+    largest, smallest = column_extremes(tile, start, stride, n)
+    shift = row_shift(tile, n, largest, smallest, temperature)
+    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, True, memory)
+    wide = widen(largest)
+    infinite = magnitude(wide) == np.inf
+    if any_lane(infinite):
+        nothing_or_nan = widen(nan_columns(tile, start, stride, n))
+        log, log_error = select(infinite, nothing_or_nan, log), select(infinite, like(log, 0.0), log_error)
+    total, error = add_exactly(wide, log)
+    # Adding to an infinite total would make its error, a NaN, the result.
+    result = select(magnitude(total) < np.inf, total + (error + log_error), total)
+    store(tile, start, element_like(tile, result))
