@@ -177,6 +177,8 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callab
     return register
 
 
+MASK = types.Array(types.boolean, 1, "C", readonly=True)  # of kernels: False for masked elements
+
 _kernels: list["Kernel"] = []  # in the order in which modules make them, the same in every process
 
 
@@ -188,7 +190,8 @@ class Kernel:
     body : function
         ``body(x, n, ..., out)``: reads flat `x`, writes flat `out`, returns nothing and never raises.
     signature : callable
-        Maps the input's array type, the result's, and the types of what may be of several to all argument types.
+        Maps the input's type, the result's, and the types of what may be of several to all argument types.  The input
+        is an array or, if it is masked, a tuple of that and an array of bool.
     """
 
     def __init__(self, body: Callable[..., Any], signature: Callable[..., tuple[types.Type, ...]]) -> None:
@@ -200,14 +203,16 @@ class Kernel:
         self._ordinal = str(sum(name == (made.body.__module__, made.body.__name__) for made in _kernels))
         _kernels.append(self)
 
-    def compiled(self, dtype: "np.dtype[Any]", *variant: types.Type, parallel: bool = False) -> Any:
+    def compiled(
+        self, dtype: "np.dtype[Any]", *variant: types.Type, parallel: bool = False, masked: bool = False
+    ) -> Any:
         """Return the dispatcher for one dtype, with exactly one signature, from the cache or compiled now."""
-        key = (dtype, parallel, *map(id, variant))  # Numba's types are singletons, and slow to hash
+        key = (dtype, parallel, masked, *map(id, variant))  # Numba's types are singletons, and slow to hash
         if key not in self._compiled:
             # Numba's own lock: it is held where compiled code asks for a kernel, and a second lock could deadlock.
             with global_compiler_lock:
                 if key not in self._compiled:
-                    self._compiled[key] = self._compile(dtype, variant, parallel)
+                    self._compiled[key] = self._compile(dtype, variant, parallel, masked)
         return self._compiled[key]
 
     def entry(self, dtype: "np.dtype[Any]", *variant: types.Type) -> Callable[..., None]:
@@ -221,12 +226,14 @@ class Kernel:
         entry: Callable[..., None] = dispatcher.get_overload(signature)
         return entry
 
-    def _compile(self, dtype: "np.dtype[Any]", variant: tuple[types.Type, ...], parallel: bool) -> Any:
+    def _compile(self, dtype: "np.dtype[Any]", variant: tuple[types.Type, ...], parallel: bool, masked: bool) -> Any:
         element = numba.from_dtype(carrier_of(dtype))
         # Read-only, so that one signature takes writeable arrays too.
         source = types.Array(element, 1, "C", readonly=True)
+        if masked:
+            source = types.Tuple((source, MASK))
         result = types.Array(element, 1, "C")
-        kinds = [re.sub(r"\W+", "", str(kind)) for kind in variant]
+        kinds = [re.sub(r"\W+", "", str(kind)) for kind in variant] + ["masked"] * masked
         name = (self._ordinal, dtype.name, *kinds, "parallel" if parallel else "serial")
         dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(_renamed(self.body, *name))
         _enable_cache(dispatcher)

@@ -66,7 +66,6 @@ class Facts(NamedTuple):
     inner: int = 1  # distance of its elements
     lowest_temperature: float = 1.0
     highest_temperature: float = 1.0
-    masked: bool = False
     weighted: bool = False
     threads: int | None = None  # what the user asked for
     compiled: bool = True  # whether Numba compiles at all
@@ -78,7 +77,7 @@ class Plan(NamedTuple):
     kernel: Kernel | None
     plain: Callable[..., Any]
     parallel: bool
-    prepare: bool  # masks and temperatures go into the rows first
+    prepare: bool  # temperatures, and the mask with them, go into the rows first
     widen: bool = False  # rows of 16 bits become float32 before anything else
     reorder: bool = False  # rows whose elements lie apart are copied first
 
@@ -98,7 +97,7 @@ def plan(facts: Facts) -> Plan:
     has_across = has_kernel and direct and not facts.weighted and facts.operation in ACROSS
     if across and not (has_across and facts.n <= LONGEST_ACROSS):
         return plan(facts._replace(inner=1))._replace(reorder=True)
-    if is_carried and (facts.masked or facts.weighted or not direct or not facts.compiled):
+    if is_carried and (facts.weighted or not direct or not facts.compiled):
         # Only the kernels of plain rows read such elements; all other code would take their bits for integers.
         return plan(facts._replace(dtype=np.dtype(np.float32)))._replace(widen=True)
     if not has_kernel:
@@ -109,4 +108,4 @@ def plan(facts: Facts) -> Plan:
     elif not facts.weighted and are_short(facts.operation, facts.dtype, facts.rows, facts.n):
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
-    return Plan(kernels[facts.operation], plain, parallel, prepare=facts.masked or not direct)
+    return Plan(kernels[facts.operation], plain, parallel, prepare=not direct)

@@ -9,7 +9,7 @@ from numba.core import config
 from . import _threads
 from ._args import Rows, reordered, widened
 from ._carriers import carried
-from ._kernels.prepare import MASK, MASKED_VALUES, NO_MASK, fill_masked, prepare_rows
+from ._kernels.prepare import MASKED_VALUES, fill_masked, prepare_rows
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ._plan import Facts, Plan, plan
 
@@ -31,12 +31,12 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
     kind = _kind(rows.temperature)
     with _threads_for(chosen, threads) as granted:
         parallel = granted > 1
-        x = _prepared(rows, rows.target, parallel) if chosen.prepare else rows.x
-        kernel = chosen.kernel.compiled(x.dtype, kind, parallel=parallel)
-        kernel(carried(x), *_lengths(rows), rows.temperature, carried(rows.target))
+        x = _prepared(rows, rows.target, parallel) if chosen.prepare else _source(rows)
+        kernel = chosen.kernel.compiled(rows.x.dtype, kind, parallel=parallel, masked=isinstance(x, tuple))
+        kernel(x, *_lengths(rows), rows.temperature, carried(rows.target))
         if rows.where is not None:
-            fill = fill_masked.compiled(x.dtype, parallel=parallel)
-            fill(rows.target, rows.where, rows.n, MASKED_VALUES[operation])
+            fill = fill_masked.compiled(rows.x.dtype, parallel=parallel)
+            fill(carried(rows.target), rows.where, rows.n, rows.inner, MASKED_VALUES[operation])
     return rows
 
 
@@ -55,12 +55,12 @@ def run_logsumexp(rows: Rows, threads: int | None) -> Rows:
         return rows
     with _threads_for(chosen, threads) as granted:
         parallel = granted > 1
-        x = _prepared(rows, np.empty_like(rows.x), parallel) if chosen.prepare else rows.x
-        kernel = chosen.kernel.compiled(x.dtype, parallel=parallel)
+        x = _source(rows)
+        kernel = chosen.kernel.compiled(rows.x.dtype, parallel=parallel, masked=isinstance(x, tuple))
         if rows.second is not None:
             kernel(x, rows.second, rows.n, rows.target, rows.sign)
             return rows
-        kernel(carried(x), *_lengths(rows), carried(rows.target))
+        kernel(x, *_lengths(rows), carried(rows.target))
     if rows.sign is not None:
         rows.sign[...] = _sign_of_sum(rows.target)
     return rows
@@ -84,6 +84,11 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
     return rows
 
 
+def _source(rows: Rows) -> Any:
+    """Return what a kernel reads: the elements, or a tuple of these and the mask."""
+    return carried(rows.x) if rows.where is None else (carried(rows.x), rows.where)
+
+
 def _lengths(rows: Rows) -> tuple[int, ...]:
     """Return how long rows are, and, unless their elements are neighbours, how far apart these lie."""
     return (rows.n,) if rows.inner == 1 else (rows.n, rows.inner)
@@ -99,10 +104,10 @@ def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Row
     tau = rows.temperature
     lowest, highest = (tau, tau) if isinstance(tau, float) else (float(tau.min()), float(tau.max()))
     number = rows.x.size // rows.n
-    masked, weighted = rows.where is not None, operation == "logsumexp" and rows.second is not None
+    weighted = operation == "logsumexp" and rows.second is not None
     compiled = not config.DISABLE_JIT
     inner = rows.inner
-    facts = Facts(operation, rows.x.dtype, number, rows.n, inner, lowest, highest, masked, weighted, threads, compiled)
+    facts = Facts(operation, rows.x.dtype, number, rows.n, inner, lowest, highest, weighted, threads, compiled)
     chosen = plan(facts)
     if chosen.reorder:
         rows = reordered(rows)
@@ -116,9 +121,10 @@ def _threads_for(chosen: Plan, threads: int | None) -> AbstractContextManager[in
 
 def _prepared(rows: Rows, target: Array, parallel: bool) -> Array:
     """Return the rows with masks and temperatures gone into them."""
-    mask = NO_MASK if rows.where is None else MASK
-    prepare = prepare_rows.compiled(rows.x.dtype, mask, _kind(rows.temperature), parallel=parallel)
-    prepare(rows.x, rows.where, rows.n, rows.temperature, target)
+    x = _source(rows)
+    kind = _kind(rows.temperature)
+    prepare = prepare_rows.compiled(rows.x.dtype, kind, parallel=parallel, masked=isinstance(x, tuple))
+    prepare(x, rows.n, rows.temperature, target)
     return target
 
 

@@ -21,7 +21,7 @@ from softmaxjit._kernels.log_tiles import (
     logsumexp_across,
     logsumexp_short_rows,
 )
-from softmaxjit._kernels.prepare import MASK, fill_masked, prepare_rows
+from softmaxjit._kernels.prepare import fill_masked, prepare_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
 from softmaxjit._kernels.tiles import softmax_across, softmax_short_rows
@@ -81,10 +81,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softmax_vjp_rows of temperature 1": lambda a: gradient_rows(softmax_vjp_rows, a, a.flat.ones),
     "log_softmax_vjp_rows": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.tau),
     "log_softmax_vjp_rows of temperature 1": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.ones),
-    "prepare_rows": lambda a: prepare_rows.compiled(a.dtype, MASK, ONE_FOR_EACH_ROW)(
-        a.flat.x, a.flat.where, a.n, a.flat.extreme, a.flat.out
+    "prepare_rows": lambda a: prepare_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.x, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
-    "fill_masked": lambda a: fill_masked.compiled(a.dtype)(a.flat.out, a.flat.where, a.n, 0.0),
+    "fill_masked": lambda a: fill_masked.compiled(a.dtype)(a.flat.out, a.flat.where, a.n, 1, 0.0),
 }
 
 

@@ -63,7 +63,6 @@ def test_weights_have_their_kernel() -> None:
 def test_short_rows_are_turned_into_lanes(operation: str, dtype: Any, longest: int) -> None:
     short = {"operation": operation, "dtype": np.dtype(dtype), "n": longest, "rows": SHORT_ROWS}
     assert name_of(planned(**short)) == f"{operation}_short_rows"
-    assert name_of(planned(**short, masked=True)) == f"{operation}_short_rows"
     assert name_of(planned(**short, highest_temperature=np.inf)) == f"{operation}_short_rows"
     assert name_of(planned(**{**short, "n": longest + 1})) == f"{operation}_rows"
     assert name_of(planned(**{**short, "rows": SHORT_ROWS - 1})) == f"{operation}_rows"
@@ -145,11 +144,6 @@ def test_temperatures_beyond_the_kernels_go_into_the_rows_first(lowest: float, h
     assert planned(lowest_temperature=lowest, highest_temperature=highest).prepare == prepare
 
 
-def test_masks_go_into_the_rows_first() -> None:
-    assert planned(masked=True).prepare
-    assert planned(operation="logsumexp", masked=True).prepare
-
-
 @pytest.mark.parametrize("operation", KERNELS)
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_kernels_take_plain_rows_of_16_bits_as_they_are(operation: str, dtype: Any) -> None:
@@ -160,7 +154,6 @@ def test_kernels_take_plain_rows_of_16_bits_as_they_are(operation: str, dtype: A
 @pytest.mark.parametrize(
     "changes",
     [
-        {"masked": True},
         {"operation": "logsumexp", "weighted": True},
         {"lowest_temperature": 0.0},
         {"highest_temperature": np.inf},

@@ -45,8 +45,8 @@ def same_shape_rows(x: Any, axis: Axis, temperature: Any, where: Any, out: Any) 
     tau = checked_temperature(temperature, array.shape, axes)
     kept = checked_where(where, unmasked, array.shape)
     result = result_array(out, array.shape, dtype)
-    if kept is None and _lie_across(array, axes) and result.flags.carray:
-        return _rows_across(array, axes, result, out, tau)
+    if _lie_across(array, axes) and result.flags.carray:
+        return _rows_across(array, axes, result, out, tau, kept)
     return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, where=kept)
 
 
@@ -70,10 +70,10 @@ def reduced_rows(x: Any, axis: Axis, b: Any, where: Any, keepdims: bool, return_
     result = result_array(out, shape, np.zeros(0, dtype).real.dtype if return_sign and dtype.kind == "c" else dtype)
     destination = np.squeeze(result, axis=axes) if keepdims else result
     signed = return_sign or weights is not None
-    plain = weights is None and kept is None and array.dtype == destination.dtype and destination.flags.carray
+    plain = weights is None and array.dtype == destination.dtype and destination.flags.carray
     if plain and _lie_across(array, axes):
         sign = np.empty(destination.size, dtype) if signed else None
-        return _rows_across(array, axes, destination, out, 1.0)._replace(sign=sign, returned=result)
+        return _rows_across(array, axes, destination, out, 1.0, kept)._replace(sign=sign, returned=result)
     return _rows(array, axes, destination, result, out, dtype=dtype, where=kept, second=weights, signed=signed)
 
 
@@ -172,25 +172,29 @@ def _lie_across(array: Array, axes: tuple[int, ...]) -> bool:
     return bool(fit and math.prod(array.shape[axes[-1] + 1 :]) > 1)
 
 
-def _rows_across(array: Array, axes: tuple[int, ...], result: Array, out: Any, temperature: float | Array) -> Rows:
+def _rows_across(
+    array: Array, axes: tuple[int, ...], result: Array, out: Any, temperature: float | Array, where: Array | None
+) -> Rows:
     """Return the operands of a kernel for rows that lie across memory."""
     target = result.reshape(-1)
     user = None if out is None else target
     x = _unspoilt(array.reshape(-1), user)
     tau = temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), user)
     n, inner = math.prod(array.shape[axes[0] : axes[-1] + 1]), math.prod(array.shape[axes[-1] + 1 :])
-    return Rows(x, n, tau, None, None, target, None, target, None, result, inner)
+    kept = None if where is None else _flat(where, (), np.dtype(np.bool_), user)
+    return Rows(x, n, tau, kept, None, target, None, target, None, result, inner)
 
 
 def reordered(rows: Rows) -> Rows:
     """Return rows that lie across memory one after the other, for code that takes no others."""
     shape = (-1, rows.n, rows.inner)
     x = rows.x.reshape(shape).swapaxes(1, 2).reshape(-1)
+    where = None if rows.where is None else rows.where.reshape(shape).swapaxes(1, 2).reshape(-1)
     if rows.target.size < x.size:  # one for each row, which follow each other anyway
-        return rows._replace(x=x, inner=1)
+        return rows._replace(x=x, where=where, inner=1)
     out = rows.target.reshape(shape).swapaxes(1, 2)
     result = np.empty(out.shape, rows.target.dtype)
-    return rows._replace(x=x, target=result.reshape(-1), result=result, out=out, inner=1)
+    return rows._replace(x=x, where=where, target=result.reshape(-1), result=result, out=out, inner=1)
 
 
 def widened(rows: Rows) -> Rows:

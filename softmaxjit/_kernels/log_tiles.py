@@ -12,7 +12,7 @@ from .tiles import across_block, rows_of_block, rows_of_tile, short_block
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def log_softmax_short_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for small n."""
-    rows = x.size // n
+    rows = out.size // n
     tau = settled(temperature)
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
@@ -24,7 +24,7 @@ def log_softmax_short_rows(x, n, temperature, out):
 @kernel(lambda x, out: (x, types.intp, out))
 def logsumexp_short_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of flat `out`; for small n."""
-    rows = x.size // n
+    rows = out.size
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
@@ -35,7 +35,7 @@ def logsumexp_short_rows(x, n, out):
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))
 def log_softmax_across(x, n, inner, temperature, out):
     """Log-softmax along the middle of flat `x`, of shape (outer, n, inner), into flat `out`, which may be `x`."""
-    rows = x.size // n
+    rows = out.size // n
     tau = settled(temperature)
     rows_per_tile = rows_of_tile(rows, n, inner, lanes(data_of(x)))
     rows_per_block = rows_of_block(rows, n, rows_per_tile)
@@ -48,7 +48,7 @@ def log_softmax_across(x, n, inner, temperature, out):
 @kernel(lambda x, out: (x, types.intp, types.intp, out))
 def logsumexp_across(x, n, inner, out):
     """Log-sum-exp along the middle of flat `x`, of shape (outer, n, inner), into flat `out`, of (outer, inner)."""
-    rows = x.size // n
+    rows = out.size
     rows_per_tile = rows_of_tile(rows, n, inner, lanes(data_of(x)))
     rows_per_block = rows_of_block(rows, n, rows_per_tile)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):

@@ -87,7 +87,7 @@ def has_nan(x, start, n):
 @kernel(lambda x, out: (x, types.intp, out))
 def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
-    for row in prange(x.size // n):
+    for row in prange(out.size):
         begun = start_of_row(data_of(x), row * n, n, 1.0)
         log, log_error = log_of_sum(data_of(x), row * n, n, begun, True)
         largest = begun.shift.largest

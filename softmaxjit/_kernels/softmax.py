@@ -136,7 +136,7 @@ def _softmax_block(x, first, last, n, temperature, out):
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def softmax_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
-    rows = x.size // n
+    rows = out.size // n
     tau = settled(temperature)
     rows_per_block = max(1, BLOCK_ELEMENTS // n)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):

@@ -138,7 +138,7 @@ def short_block(columns, x, first, last, n, temperature, results, out):
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def softmax_short_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for small n."""
-    rows = x.size // n
+    rows = out.size // n
     tau = settled(temperature)
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
@@ -203,7 +203,7 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))
 def softmax_across(x, n, inner, temperature, out):
     """Softmax along the middle of flat `x`, of shape (outer, n, inner), into flat `out`, which may be `x`."""
-    rows = x.size // n
+    rows = out.size // n
     tau = settled(temperature)
     rows_per_tile = rows_of_tile(rows, n, inner, lanes(data_of(x)))
     rows_per_block = rows_of_block(rows, n, rows_per_tile)

@@ -8,7 +8,7 @@ from numba.np.numpy_support import as_dtype
 
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.log_softmax import log_softmax_rows
-from .._kernels.prepare import MASK, MASKED_VALUES, NO_MASK, fill_masked, prepare_rows
+from .._kernels.prepare import MASKED_VALUES, fill_masked, prepare_rows
 from .._kernels.softmax import softmax_rows
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
 from ..activations import log_softmax, softmax
@@ -33,6 +33,7 @@ from .rows import (
     put_rows,
     refuse_where,
     row_order,
+    source_of,
     temperatures,
 )
 
@@ -51,8 +52,8 @@ def _overload(function: Any, kernel: Kernel, masked_value: float) -> None:
         # Where it is not, the rows go through a buffer, which is also the place of the result.
         in_order = not checked_out(out, element, x.ndim) or out.layout == "C"
         fill = fill_masked.compiled(dtype)
-        prepare = prepare_rows.compiled(dtype, MASK if masked else NO_MASK, temperature_kind)
-        compute = kernel.compiled(dtype, temperature_kind)
+        prepare = prepare_rows.compiled(dtype, temperature_kind, masked=masked)
+        compute = kernel.compiled(dtype, temperature_kind, masked=masked)
 
         def normalised(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
             return normalise(x, axis, temperature, where, out, dtype, in_order, masked_value, compute, prepare, fill)
@@ -92,19 +93,17 @@ def normalise(x, axis, temperature, where, out, dtype, in_order, masked_value, c
     return result
 
 
-def needs_preparing(where: Any, temperature: Any) -> Any:
-    """Whether something has to go into the rows before the row kernels take them."""
+def needs_preparing(temperature: Any) -> Any:
+    """Whether a temperature has to go into the rows before the row kernels take them."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(needs_preparing)
-def _needs_preparing(where, temperature):
-    if not absent(where):
-        return lambda where, temperature: True
+def _needs_preparing(temperature):
     if not isinstance(temperature, types.Array):
-        return lambda where, temperature: not is_direct(temperature)
+        return lambda temperature: not is_direct(temperature)
 
-    def any_of_them(where, temperature):
+    def any_of_them(temperature):
         for value in temperature:
             if not is_direct(value):
                 return True
@@ -116,13 +115,13 @@ def _needs_preparing(where, temperature):
 @routine
 def run(x, where, n, temperature, out, masked_value, compute, prepare, fill):
     """Run a kernel on flat rows."""
-    if needs_preparing(where, temperature):
-        prepare(x, where, n, temperature, out)
-        compute(out, n, temperature, out)
+    if needs_preparing(temperature):
+        prepare(source_of(x, where), n, temperature, out)
+        compute(source_of(out, where), n, temperature, out)
     else:
-        compute(x, n, temperature, out)
+        compute(source_of(x, where), n, temperature, out)
     if where is not None:
-        fill(out, where, n, masked_value)
+        fill(out, where, n, 1, masked_value)
 
 
 _overload(softmax, softmax_rows, MASKED_VALUES["softmax"])

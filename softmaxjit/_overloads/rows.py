@@ -226,6 +226,16 @@ def _broadcast_rows(x, is_axis, other, dtype, refuse):
     return implementation
 
 
+def source_of(x: Any, where: Any) -> Any:
+    """Return what a kernel reads: flat rows, or a tuple of these and their mask."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(source_of, inline=True)
+def _source_of(x, where):
+    return (lambda x, where: x) if absent(where) else (lambda x, where: (x, where))
+
+
 @routine
 def refuse_where():
     """Raise the error for a mask of a wrong shape."""

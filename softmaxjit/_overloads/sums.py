@@ -10,8 +10,6 @@ from numba.np.numpy_support import as_dtype
 
 from .._jit import compiled_as, routine
 from .._kernels.logsumexp import logsumexp_rows
-from .._kernels.prepare import MASK, NO_MASK, prepare_rows
-from .._kernels.temperature import ONE_FOR_ALL
 from .._kernels.weighted import weighted_logsumexp_rows
 from ..activations import logsumexp
 from .axes import are_last, axes_of, lengths_one, row_length
@@ -34,6 +32,7 @@ from .rows import (
     refuse_weights,
     refuse_where,
     row_order,
+    source_of,
 )
 
 
@@ -46,12 +45,12 @@ def _logsumexp(x, axis=-1, b=None, where=None, keepdims=False, return_sign=False
     keeps, signed, weighted = constant("keepdims", keepdims), constant("return_sign", return_sign), not absent(b)
     dropped = 0 if keeps else number_of_axes(x, axis)
     checked_out(out, element, x.ndim - dropped)
-    prepare = prepare_rows.compiled(dtype, MASK if checked_where(x, where) else NO_MASK, ONE_FOR_ALL)
+    masked = checked_where(x, where)
     # What depends on constants of the source is chosen here, for each its own function.
     compute, run = (
         (weighted_logsumexp_rows.compiled(dtype), run_weighted)
         if weighted
-        else (logsumexp_rows.compiled(dtype), run_unweighted)
+        else (logsumexp_rows.compiled(dtype, masked=masked), run_unweighted)
     )
     sign_array = new_sign if weighted or signed else no_sign
     judge = nan_where_negative if weighted and not signed else leave
@@ -72,7 +71,7 @@ def _logsumexp(x, axis=-1, b=None, where=None, keepdims=False, return_sign=False
         if n == 0:
             fill_empty(target, sign)
         elif count > 0 and are_last(is_axis) and not overlap(x, out):
-            run(flat_view(contiguous(x, dtype)), weights, mask, n, target, sign, compute, prepare)
+            run(flat_view(contiguous(x, dtype)), weights, mask, n, target, sign, compute)
         elif count > 0:
             run(
                 row_order(x, x.shape, is_axis, np.empty(x.size, dtype)),
@@ -82,7 +81,6 @@ def _logsumexp(x, axis=-1, b=None, where=None, keepdims=False, return_sign=False
                 target,
                 sign,
                 compute,
-                prepare,
             )
         judge(target, sign)
         return finish(restored(target, shape, out), sign, shape)
@@ -227,7 +225,7 @@ def drop_masked(weights, where):
 
 
 @routine
-def run_weighted(x, weights, where, n, target, sign, compute, prepare):
+def run_weighted(x, weights, where, n, target, sign, compute):
     """Run the kernel with weights on flat rows."""
     if where is not None:
         drop_masked(weights, where)
@@ -235,14 +233,9 @@ def run_weighted(x, weights, where, n, target, sign, compute, prepare):
 
 
 @routine
-def run_unweighted(x, weights, where, n, target, sign, compute, prepare):
+def run_unweighted(x, weights, where, n, target, sign, compute):
     """Run the kernel without weights on flat rows."""
-    if where is not None:
-        rows = np.empty_like(x)
-        prepare(x, where, n, 1.0, rows)
-        compute(rows, n, target)
-    else:
-        compute(x, n, target)
+    compute(source_of(x, where), n, target)
     if sign is not None:
         for row in range(target.size):
             log = target[row]

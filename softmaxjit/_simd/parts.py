@@ -7,8 +7,8 @@ from llvmlite import ir
 from .target import target_has
 from .vector import INT32, broadcast, call_llvm, suffix
 
-_INT16 = ir.IntType(16)
-_ALIGN = 2  # bytes: as little as an element has
+_SMALL = (ir.IntType(8), ir.IntType(16))
+_ALIGN = 1  # bytes: as little as an element has
 
 
 def first_lanes(builder: Any, count: Any, lanes: int) -> Any:
@@ -42,7 +42,7 @@ def _by_pieces(context: Any, vector_type: ir.VectorType) -> bool:
     1 to 15 elements of 16 bits take 2.2 to 4.0 ns to load and 1.9 to 2.7 ns to store by pieces, 4.3 to 6.9 and 3.9 to
     5.7 ns by a branch for each; masked by pairs and an odd one, 2.4 to 10 and 5 ns (one Zen 3 core).
     """
-    return bool(vector_type.element == _INT16) and not target_has(context, "avx512bw")
+    return bool(vector_type.element in _SMALL) and not target_has(context, "avx512bw")
 
 
 def _load_pieces(builder: Any, address: Any, count: Any, vector_type: ir.VectorType) -> Any:
