@@ -1,8 +1,10 @@
 """where and masked arrays: what is masked plays no part, whatever it holds."""
 
 import warnings
+from itertools import product
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -43,6 +45,36 @@ def test_where_broadcasts_against_x(function: Any, shape: Any, axis: Any) -> Non
     assert_exact(result, EXACT[function](x, axis, where=where))
     assert_same_bits(result, function(x, axis=axis, where=where.tolist()))
     assert_same_bits(result, function(x, axis=axis, where=np.asfortranarray(np.broadcast_to(where, x.shape))))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.0, "one for each row"])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64], ids=str)
+@pytest.mark.parametrize("function", ALL)
+def test_masked_entries_count_as_minus_infinity_to_the_last_bit(function: Any, dtype: Any, temperature: Any) -> None:
+    if function is logsumexp and temperature != 1.0:
+        temperature = 1.0
+    for shape, axis in product([(n, 20) for n in LENGTHS], [0, -1]):
+        x = sample(shape, dtype, 10.0)
+        where = mask(shape)
+        where[0] = where[:, 0] = True
+        tau: Any = temperature
+        if isinstance(temperature, str):
+            tau = np.random.default_rng(7).uniform(0.5, 2.0, (1, 20) if axis == 0 else (shape[0], 1))
+        keywords = {} if function is logsumexp else {"temperature": tau}
+        result = function(x, axis, where=where, **keywords)
+        assert_same_bits(result, function(np.where(where, x, dtype(-np.inf)), axis, **keywords))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64], ids=str)
+@pytest.mark.parametrize("function", SAME_SHAPE)
+def test_masked_entries_of_nan_rows_are_filled_along_any_axis(function: Any, dtype: Any) -> None:
+    x, where = sample((4, 40, 5), dtype), mask((4, 40, 5))
+    x[1, 3, 2], where[1, 3, 2] = np.nan, True
+    where[2, :, 4] = False
+    result = function(x, 1, where=where)
+    assert (result[~where] == FILL[function]).all()
+    assert np.isnan(result[1, where[1, :, 2], 2]).all()
+    assert np.isnan(result).sum() == where[1, :, 2].sum()
 
 
 @pytest.mark.parametrize("function", ALL)

@@ -57,6 +57,15 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "logsumexp b": lambda a: logsumexp(a.x, b=a.b, out=a.log),
     "logsumexp b where": lambda a: logsumexp(a.x, b=a.b, where=a.where, out=a.log),
     "softmax_rows": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(a.flat.x, a.n, a.flat.tau, a.flat.out),
+    "softmax_rows masked": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.x, a.flat.where), a.n, a.flat.tau, a.flat.out
+    ),
+    "softmax_short_rows masked": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.x, a.flat.where), a.n, a.flat.tau, a.flat.out
+    ),
+    "softmax_across masked": lambda a: softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.x, a.flat.where), a.n, ROWS, a.flat.tau, a.flat.out
+    ),
     "softmax_short_rows": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
