@@ -12,6 +12,7 @@ from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.log_softmax import log_softmax_rows
 from ._kernels.log_tiles import log_softmax_across, log_softmax_short_rows, logsumexp_across, logsumexp_short_rows
 from ._kernels.logsumexp import logsumexp_rows
+from ._kernels.long_rows import softmax_long_rows
 from ._kernels.softmax import softmax_rows
 from ._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from ._kernels.tiles import softmax_across, softmax_short_rows
@@ -31,6 +32,7 @@ SHORT = {
     "logsumexp": logsumexp_short_rows,
 }
 ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
+LONG = {"softmax": softmax_long_rows}
 PLAIN: dict[str, Callable[..., Any]] = {name: getattr(_plain, name) for name in KERNELS}
 
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -50,6 +52,10 @@ SHORT_ROW = {"softmax": {4: 24, 8: 15}, "log_softmax": _SHORT_OF_LOG, "logsumexp
 
 # So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.
 SHORT_ROWS = 8
+
+# A row by itself is shared out among threads from so many elements on, one and a half blocks: 128256 float32 took 0.88
+# of the time of one thread, 300000 0.72, 1e6 0.68, 3e7 0.67; 65537 1.25 (medians of interleaved runs, two Zen 3 cores).
+LONG_ROW = 3 << 15
 
 # Rows that lie across memory are taken as they lie up to so many elements, longer ones are copied first: for a tile, of
 # 64 bytes an element, leaves the second-level cache, and the sums of longer rows are flushed (see `sums`).
@@ -108,4 +114,7 @@ def plan(facts: Facts) -> Plan:
     elif not facts.weighted and are_short(facts.operation, facts.dtype, facts.rows, facts.n):
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
+    # Its exponentials stay in the result until they are scaled, which 16 bits do not hold.
+    if facts.rows == 1 and facts.n >= LONG_ROW and facts.threads != 1 and facts.operation in LONG and not is_carried:
+        kernels, parallel = LONG, True
     return Plan(kernels[facts.operation], plain, parallel, prepare=not direct)

@@ -21,6 +21,7 @@ from softmaxjit._kernels.log_tiles import (
     logsumexp_across,
     logsumexp_short_rows,
 )
+from softmaxjit._kernels.long_rows import softmax_long_rows
 from softmaxjit._kernels.prepare import fill_masked, prepare_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
@@ -57,6 +58,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "logsumexp b": lambda a: logsumexp(a.x, b=a.b, out=a.log),
     "logsumexp b where": lambda a: logsumexp(a.x, b=a.b, where=a.where, out=a.log),
     "softmax_rows": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(a.flat.x, a.n, a.flat.tau, a.flat.out),
+    "softmax_long_rows": lambda a: softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
     "softmax_rows masked": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
         (a.flat.x, a.flat.where), a.n, a.flat.tau, a.flat.out
     ),
@@ -102,7 +106,7 @@ GROUPS = {
     "softmax": ("softmax",),
     "log_softmax": ("log_softmax",),
     "logsumexp": ("logsumexp", "weighted_logsumexp_rows"),
-    "rows": ("softmax_rows", "log_softmax_rows", "prepare_rows", "fill_masked"),
+    "rows": ("softmax_rows", "softmax_long_rows", "log_softmax_rows", "prepare_rows", "fill_masked"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),

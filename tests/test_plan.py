@@ -11,6 +11,7 @@ from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPER
 from softmaxjit._plan import (
     ACROSS,
     KERNELS,
+    LONG_ROW,
     LONGEST_ACROSS,
     PARALLEL_ELEMENTS,
     PLAIN,
@@ -119,9 +120,23 @@ def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(oper
             assert not chosen.prepare
 
 
-def test_one_row_is_serial_however_long() -> None:
-    assert not planned(rows=1, n=100 * PARALLEL_ELEMENTS).parallel
-    assert planned(rows=2, n=100 * PARALLEL_ELEMENTS).parallel
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_long_row_is_shared_out(dtype: Any) -> None:
+    long = {"rows": 1, "n": LONG_ROW, "dtype": np.dtype(dtype)}
+    assert name_of(planned(**long)) == "softmax_long_rows"
+    assert planned(**long).parallel
+    assert name_of(planned(**long, threads=2)) == "softmax_long_rows"
+    for changes in ({"n": LONG_ROW - 1}, {"threads": 1}, {"dtype": np.dtype(np.float16)}):
+        assert name_of(planned(**{**long, **changes})) == "softmax_rows"
+        assert not planned(**{**long, **changes}).parallel
+    assert name_of(planned(**{**long, "rows": 2})) == "softmax_rows"
+    assert planned(**{**long, "rows": 2}).parallel
+
+
+@pytest.mark.parametrize("operation", sorted(set(KERNELS) - {"softmax"}))
+def test_one_row_of_other_operations_is_serial_however_long(operation: str) -> None:
+    assert not planned(operation=operation, rows=1, n=100 * PARALLEL_ELEMENTS).parallel
+    assert planned(operation=operation, rows=2, n=100 * PARALLEL_ELEMENTS).parallel
 
 
 @pytest.mark.parametrize(("threads", "parallel"), [(None, True), (1, False), (2, True), (64, True)])
