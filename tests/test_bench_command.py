@@ -246,6 +246,16 @@ def test_a_sum_that_is_nearly_right_is_wrong_in_float32() -> None:
         check(problem, np.full((2, 5), 0.21, np.float32))
 
 
+def test_a_long_row_may_be_as_wrong_as_a_sum_taken_one_by_one_and_that_is_said() -> None:
+    problem = Problem(SETTING._replace(shape=(100_000,)), np.zeros(100_000, np.float32))
+    problem.x[0] = np.float32(np.log(1e5))
+    right = (np.exp(problem.x.astype(np.float64)) / np.exp(problem.x.astype(np.float64)).sum()).astype(np.float32)
+    assert check(problem, right) == 0
+    assert check(problem, right * np.float32(1.01)) == pytest.approx(0.01, rel=1e-3)
+    with pytest.raises(ValueError, match="a wrong result"):
+        check(problem, right * np.float32(1.03))
+
+
 def made_up(seconds: dict[tuple[str, str], list[float]], cores: float = 1.0) -> Standings:
     return Standings(SETTING, {key: [{"seconds": s, "cores": cores} for s in each] for key, each in seconds.items()})
 
@@ -302,7 +312,7 @@ class FakeWorker:
         self.left = self.answers[name]
 
     def description(self) -> dict[str, Any]:
-        return {"modes": ["allocating"], "versions": {self.name: "1"}}
+        return {"modes": ["allocating"], "versions": {self.name: "1"}, "off": 0.01 * (self.name == "numpy")}
 
     def turn(self, _mode: str) -> dict[str, Any]:
         self.left -= 1
@@ -318,6 +328,7 @@ def test_who_ends_in_the_middle_is_forgotten_and_the_others_go_on(monkeypatch: p
     match.play(3)
     match.play(3)
     assert match.left_out == {"scipy": "tired"}
+    assert match.off == {"numpy": 0.01}
     assert {key: len(each) for key, each in match.turns.items()} == {("numpy", "allocating"): 6}
 
 

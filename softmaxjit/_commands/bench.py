@@ -71,6 +71,8 @@ def bench(options: Options) -> None:
         standings.append(measured)
         for name, reason in match.left_out.items():
             warnings.append(f"{setting.title}: {CONTENDERS[name].title} left out, {reason}")
+        for name, error in match.off.items():
+            warnings.append(f"{setting.title}: {CONTENDERS[name].title} is off by up to {100 * error:.2g} %")
         warnings += measured.remarks()
         for mode in MODES:
             if measured.entrants(mode):

@@ -80,8 +80,16 @@ def parsed_shape(text: str) -> tuple[tuple[int, ...], int]:
     return shape, axis
 
 
-def check(problem: Problem, result: Array) -> None:
-    """Raise ValueError unless a result is about right, so that nobody is timed for something else."""
+def check(problem: Problem, result: Array) -> float:
+    """Raise ValueError unless a result is about right, so that nobody is timed for something else.
+
+    Long rows may be as wrong as sums that are added up one by one in the dtype, up to 2 %: it is the same work.
+
+    Returns
+    -------
+    float
+        The largest relative error where it is above what rows of any length may have, else 0.
+    """
     axis, operation = problem.setting.axis, problem.setting.operation
     x = problem.x.astype(np.float64)
     largest = x.max(axis=axis, keepdims=True)
@@ -95,5 +103,12 @@ def check(problem: Problem, result: Array) -> None:
         expected = np.squeeze(largest + np.log(total), axis)
     if result.dtype != problem.x.dtype or result.shape != expected.shape:
         raise ValueError(f"a wrong result: {result.dtype} of shape {result.shape}")
-    if not np.allclose(result.astype(np.float64), expected, TOLERANCES[problem.setting.dtype], 1e-6):
-        raise ValueError(f"a wrong result: off by up to {np.max(np.abs(result - expected)):.2g}")
+    usual = TOLERANCES[problem.setting.dtype]
+    n = problem.setting.shape[axis]
+    sums = min(0.02, n * float(np.finfo(result.dtype).eps)) if result.dtype.kind == "f" else 0.0
+    found = result.astype(np.float64)
+    if not np.allclose(found, expected, usual + sums, 1e-6):
+        raise ValueError(f"a wrong result: off by up to {np.max(np.abs(found - expected)):.2g}")
+    if np.allclose(found, expected, usual, 1e-6):
+        return 0.0
+    return float(np.max(np.abs(found - expected) / np.maximum(np.abs(expected), np.finfo(np.float32).tiny)))

@@ -63,18 +63,19 @@ def one_turn(call: Callable[[], Any]) -> Turn:
     return {"seconds": statistics.median(samples), "cores": cores}
 
 
-def checked_calls(name: str, setting: Setting) -> dict[str, Callable[[], Any]]:
-    """Return the calls of a contender by mode, each of which has given a right result."""
+def checked_calls(name: str, setting: Setting) -> tuple[dict[str, Callable[[], Any]], float]:
+    """Return the calls of a contender by mode, each of which has given a right result, and how far off these were."""
     problem = problem_of(setting)
     prepared = CONTENDERS[name].prepare(problem)
     calls = {mode: getattr(prepared, mode) for mode in MODES if getattr(prepared, mode) is not None}
+    error = 0.0
     for call in calls.values():
         result = prepared.read(call())
         if name == ROOF:
             check_copy(result)
         else:
-            check(problem, result)
-    return calls
+            error = max(error, check(problem, result))
+    return calls, error
 
 
 def work(name: str, setting: Setting) -> None:
@@ -83,13 +84,13 @@ def work(name: str, setting: Setting) -> None:
     with os.fdopen(os.dup(1), "w", buffering=1) as replies, contextlib.suppress(BrokenPipeError):
         os.dup2(2, 1)  # whatever a library prints must not be taken for a reply
         try:
-            calls = checked_calls(name, setting)
-        except Exception as error:  # a library may refuse in any way
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            calls, error = checked_calls(name, setting)
+        except Exception as refusal:  # a library may refuse in any way
+            reason = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
             replies.write(json.dumps({"error": reason}) + "\n")
             return
         versions = {module: import_module(module).__version__ for module in CONTENDERS[name].modules}
-        replies.write(json.dumps({"modes": list(calls), "versions": versions}) + "\n")
+        replies.write(json.dumps({"modes": list(calls), "versions": versions, "off": error}) + "\n")
         for line in sys.stdin:
             replies.write(json.dumps(one_turn(calls[line.strip()])) + "\n")
 
@@ -111,7 +112,7 @@ class Worker:
         )
 
     def description(self) -> dict[str, Any]:
-        """Wait until it is ready; return its "modes" and "versions", or the "error" that kept it from that."""
+        """Wait until it is ready; return its "modes", "versions" and how far it is "off", or what "error" it had."""
         return self._reply(START_LIMIT)
 
     def turn(self, mode: str) -> dict[str, Any]:
@@ -160,6 +161,8 @@ class Match:
         Of the modules that took part.
     left_out : dict
         Why a contender is not there.
+    off : dict
+        How wrong a contender's results are, relative to what they should be, if it is more than usual.
     """
 
     def __init__(self, names: list[str], setting: Setting) -> None:
@@ -168,6 +171,7 @@ class Match:
         self.turns: Turns = {}
         self.versions: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
+        self.off: dict[str, float] = {}
 
     def play(self, rounds: int) -> None:
         """Start the contenders, let them take turns, note what they measured, and end them.
@@ -185,6 +189,8 @@ class Match:
                     self._leave_out(name, description["error"])
                 else:
                     self.versions |= description["versions"]
+                    if description["off"]:
+                        self.off[name] = description["off"]
                     entrants += [(name, mode) for mode in description["modes"]]
             for _ in range(rounds):
                 for k in np.random.default_rng().permutation(len(entrants)):
