@@ -550,9 +550,9 @@ def test_a_large_call_runs_in_parallel_and_a_small_one_does_not(function: Any, m
     asked = []
     compiled = type(kernel).compiled
 
-    def recorded(self: Any, *kinds: Any, parallel: bool = False) -> Any:
+    def recorded(self: Any, *kinds: Any, parallel: bool = False, **options: Any) -> Any:
         asked.append((self, parallel))
-        return compiled(self, *kinds, parallel=parallel)
+        return compiled(self, *kinds, parallel=parallel, **options)
 
     monkeypatch.setattr(type(kernel), "compiled", recorded)
     _direct.SOFTMAX_VJP.clear()  # which remember what was compiled
