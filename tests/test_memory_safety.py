@@ -13,6 +13,7 @@ import pytest
 
 from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._jit import routine
+from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
 from softmaxjit._kernels.log_tiles import (
@@ -34,8 +35,9 @@ from .guard_pages import GuardedPages, Side
 from .oracles import DTYPES
 
 ROWS = 3
-# Beyond two rounds of the loops that take four vectors of 16 at once, and beyond a block of the sums.
-LENGTHS = (range(1, 141), (65536 + 64 + 17,))
+# Beyond two rounds of the loops that take four vectors of 16 at once, beyond a block of the sums, and so long that
+# memory is asked for ahead, also where it is unreadable.
+LENGTHS = (range(1, 141), (65536 + 64 + 17,), (FAR_BYTES // 4 // ROWS + 17,))
 SIDES = get_args(Side)
 
 # By their public functions, and by themselves where the functions pass copies or have memory of their own.

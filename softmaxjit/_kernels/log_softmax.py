@@ -9,6 +9,7 @@ from .._jit import helper, kernel
 from .._simd.arithmetic import fma, larger, like, magnitude, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
+from .ahead import ahead_of, are_far
 from .logsumexp import log_of_sum, start_of_row
 from .shift import limits_of
 from .softmax import BLOCK_ELEMENTS
@@ -79,16 +80,17 @@ def log_softmax_output(x, start, n, o, out, tempered):
 
 
 @helper
-def log_softmax_block(x, first, last, n, temperature, out):
+def log_softmax_block(x, first, last, n, temperature, out, far):
     """Log-softmax of rows `first` to `last - 1`.
 
     As in `softmax_block`, the next row's start fills the wait for the logarithm of a row's sum.
     """
+    ahead = ahead_of(x, n, far, out)
     tau = settled_at(temperature, first)
     begun = start_of_row(x, first * n, n, tau)
     for row in range(first, last):
         start = row * n
-        log, log_error = log_of_sum(x, start, n, begun, False)
+        log, log_error = log_of_sum(x, start, n, begun, False, ahead)
         o = output_of(x, begun.shift.largest, log, log_error, tau)
         if row + 1 < last:
             next_tau = settled_at(temperature, row + 1)
@@ -107,6 +109,7 @@ def log_softmax_rows(x, n, temperature, out):
     rows = out.size // n
     tau = settled(temperature)
     rows_per_block = max(1, BLOCK_ELEMENTS // n)
+    far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
-        log_softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, tau, data_of(out))
+        log_softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, tau, data_of(out), far)

@@ -12,6 +12,7 @@ from .._simd.log import log, log1p
 from .._simd.memory import data_of, load_element, store_element
 from .._simd.pairs import log1p_pair
 from .._simd.vector import Vector, computed
+from .ahead import ahead_of, are_far
 from .others import sum_of_others
 from .shift import largest_exp, shift_of_row
 
@@ -34,9 +35,9 @@ def start_of_row(x, start, n, temperature):
 
 
 @helper
-def log_of_sum(x, start, n, begun, precise):
+def log_of_sum(x, start, n, begun, precise, ahead):
     """Return log(sum(exp((x - m) / temperature))), m a row's maximum, as a float64 pair; see `sum_of_others`."""
-    rest, error = sum_of_others(x, start, n, begun.steps, begun.shift, begun.unit, precise)
+    rest, error = sum_of_others(x, start, n, begun.steps, begun.shift, begun.unit, precise, ahead)
     # The sum is relative to the exponential of the shift; make it relative to that of the maximum.
     return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
 
@@ -88,8 +89,9 @@ def has_nan(x, start, n):
 def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
     for row in prange(out.size):
+        ahead = ahead_of(data_of(x), n, are_far(out.size * n, out), None)
         begun = start_of_row(data_of(x), row * n, n, 1.0)
-        log, log_error = log_of_sum(data_of(x), row * n, n, begun, True)
+        log, log_error = log_of_sum(data_of(x), row * n, n, begun, True, ahead)
         largest = begun.shift.largest
         if abs(largest) == np.inf:
             log, log_error = (np.nan if has_nan(data_of(x), row * n, n) else 0.0), 0.0

@@ -10,6 +10,7 @@ from numba import prange, types
 from .._jit import helper, kernel
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like
+from .ahead import ahead_of, are_far
 from .shift import row_extremes, row_shift
 from .softmax import inverse_of, scale_row
 from .sums import FLUSHED_ELEMENTS, add_pairs, missing_from_largest, sum_row
@@ -26,13 +27,14 @@ def shift_of_extremes(x, n, largest, smallest, temperature):
 
 
 @helper
-def sum_block(x, start, count, n, largest, smallest, temperature, out):
+def sum_block(x, start, count, n, largest, smallest, temperature, out, far):
     """Return the sum of a block's exponentials, which are stored in `out`, as a float64 pair."""
     shift = shift_of_extremes(x, n, largest, smallest, temperature)
     steps = exp_steps(x, temperature)
+    ahead = ahead_of(x, n, far, out)
     if shift.reached:
-        return sum_row(x, start, count, steps, shift, True, out)
-    return sum_row(x, start, count, steps, shift, False, out)
+        return sum_row(x, start, count, steps, shift, True, out, ahead)
+    return sum_row(x, start, count, steps, shift, False, out, ahead)
 
 
 @helper
@@ -62,6 +64,7 @@ def softmax_long_rows(x, n, temperature, out):
     largest, smallest = np.empty(blocks), np.empty(blocks)
     totals, errors = np.empty(blocks), np.empty(blocks)
     tau_of_rows = settled(temperature)
+    far = are_far(out.size, out)
     for row in range(out.size // n):
         start, end = row * n, row * n + n
         for block in prange(blocks):
@@ -71,7 +74,7 @@ def softmax_long_rows(x, n, temperature, out):
         for block in prange(blocks):
             at = start + block * size
             count = min(size, end - at)
-            totals[block], errors[block] = sum_block(data_of(x), at, count, n, high, low, tau, data_of(out))
+            totals[block], errors[block] = sum_block(data_of(x), at, count, n, high, low, tau, data_of(out), far)
         factor, error = inverse_of_blocks(data_of(x), n, high, low, tau, totals, errors, data_of(out))
         for block in prange(blocks):
             at = start + block * size

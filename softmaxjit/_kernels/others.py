@@ -18,6 +18,7 @@ from .._simd.arithmetic import fma, select
 from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
 from .._simd.vector import computed
+from .ahead import ask
 from .partial import add_term, nothing, pair_of
 from .sums import add_pairs, scaled
 
@@ -29,19 +30,19 @@ _SMALLEST_REST = {types.float32: (2.0**-20, 2.0**-14), types.float64: (2.0**-34,
 
 
 @helper
-def sum_of_others(x, start, n, steps, shift, unit, precise):
+def sum_of_others(x, start, n, steps, shift, unit, precise, ahead):
     """Return the sum of a row's scaled exponentials, one of its maximum excepted, as a float64 pair.
 
     `unit` is about the exponential of the maximum; with `precise`, a constant of the compiled code, each exponential is
     added with its rounding error.
     """
     if shift.reached:
-        rest, error = sum_blocks(x, start, n, steps, shift, True, precise, False)
+        rest, error = sum_blocks(x, start, n, steps, shift, True, precise, False, ahead)
     else:
-        rest, error = sum_blocks(x, start, n, steps, shift, False, precise, False)
+        rest, error = sum_blocks(x, start, n, steps, shift, False, precise, False, ahead)
     rounded_rest, precise_rest = smallest_rest(x)
     if rest < (precise_rest if precise else rounded_rest) * unit:
-        return sum_blocks(x, start, n, steps, shift, False, precise, True)
+        return sum_blocks(x, start, n, steps, shift, False, precise, True, ahead)
     return rest, error
 
 
@@ -57,7 +58,7 @@ def _smallest_rest(x):
 
 
 @helper
-def sum_blocks(x, start, n, steps, shift, reached, precise, alone):
+def sum_blocks(x, start, n, steps, shift, reached, precise, alone, ahead):
     """Return the sum as a pair: minus the exponential of the maximum plus all, or, where it is `alone`, without it."""
     end = start + n
     total, lost = nothing(x)
@@ -67,7 +68,7 @@ def sum_blocks(x, start, n, steps, shift, reached, precise, alone):
     value = error = 0.0
     i, stop = start, min(end, start + BLOCK_ELEMENTS)
     while True:
-        total, lost = sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone)
+        total, lost = sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
         if stop == end:
             break
         value, error = add_pairs(value, error, pair_of(total, lost))
@@ -77,10 +78,11 @@ def sum_blocks(x, start, n, steps, shift, reached, precise, alone):
 
 
 @helper
-def sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone):
+def sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
     """Add the exponentials of ``x[i : stop]`` to partial sums."""
     width = lanes(x)
     while i + width <= stop:
+        ask(x, i, ahead)
         u, scale = parts_of_exp(load(x, i), steps, shift, reached, alone)
         total, lost = add_exp(total, lost, u, scale, precise)
         i += width
