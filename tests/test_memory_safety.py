@@ -15,6 +15,7 @@ from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._jit import routine
 from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
+from softmaxjit._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
 from softmaxjit._kernels.log_tiles import (
     log_softmax_across,
@@ -63,6 +64,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softmax_long_rows": lambda a: softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
+    "log_softmax_long_rows": lambda a: log_softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "logsumexp_long_rows": lambda a: logsumexp_long_rows.compiled(a.dtype)(a.flat.x, a.n, a.log),
     "softmax_rows masked": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
         (a.flat.x, a.flat.where), a.n, a.flat.tau, a.flat.out
     ),
@@ -108,7 +113,8 @@ GROUPS = {
     "softmax": ("softmax",),
     "log_softmax": ("log_softmax",),
     "logsumexp": ("logsumexp", "weighted_logsumexp_rows"),
-    "rows": ("softmax_rows", "softmax_long_rows", "log_softmax_rows", "prepare_rows", "fill_masked"),
+    "rows": ("softmax_rows", "log_softmax_rows", "prepare_rows", "fill_masked"),
+    "long_rows": ("softmax_long_rows", "log_softmax_long_rows", "logsumexp_long_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),

@@ -11,6 +11,7 @@ from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPER
 from softmaxjit._plan import (
     ACROSS,
     KERNELS,
+    LONG,
     LONG_ROW,
     LONGEST_ACROSS,
     PARALLEL_ELEMENTS,
@@ -121,19 +122,35 @@ def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(oper
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_one_long_row_is_shared_out(dtype: Any) -> None:
-    long = {"rows": 1, "n": LONG_ROW, "dtype": np.dtype(dtype)}
-    assert name_of(planned(**long)) == "softmax_long_rows"
+@pytest.mark.parametrize("operation", LONG)
+def test_one_long_row_is_shared_out(operation: str, dtype: Any) -> None:
+    long = {"operation": operation, "rows": 1, "n": LONG_ROW, "dtype": np.dtype(dtype)}
+    assert name_of(planned(**long)) == f"{operation}_long_rows"
     assert planned(**long).parallel
-    assert name_of(planned(**long, threads=2)) == "softmax_long_rows"
-    for changes in ({"n": LONG_ROW - 1}, {"threads": 1}, {"dtype": np.dtype(np.float16)}):
-        assert name_of(planned(**{**long, **changes})) == "softmax_rows"
+    assert name_of(planned(**long, threads=2)) == f"{operation}_long_rows"
+    for changes in ({"n": LONG_ROW - 1}, {"threads": 1}):
+        assert name_of(planned(**{**long, **changes})) == f"{operation}_rows"
         assert not planned(**{**long, **changes}).parallel
-    assert name_of(planned(**{**long, "rows": 2})) == "softmax_rows"
+    assert name_of(planned(**{**long, "rows": 2})) == f"{operation}_rows"
     assert planned(**{**long, "rows": 2}).parallel
 
 
-@pytest.mark.parametrize("operation", sorted(set(KERNELS) - {"softmax"}))
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_one_long_row_of_16_bits_is_shared_out_unless_the_result_would_have_to_hold_exponentials(dtype: Any) -> None:
+    long = {"rows": 1, "n": LONG_ROW, "dtype": dtype}
+    assert name_of(planned(**long)) == "softmax_rows"
+    assert not planned(**long).parallel
+    for operation in set(LONG) - {"softmax"}:
+        assert name_of(planned(operation=operation, **long)) == f"{operation}_long_rows"
+
+
+def test_a_weighted_sum_of_one_long_row_is_serial() -> None:
+    chosen = planned(operation="logsumexp", rows=1, n=LONG_ROW, weighted=True)
+    assert name_of(chosen) == "weighted_logsumexp_rows"
+    assert not chosen.parallel
+
+
+@pytest.mark.parametrize("operation", sorted(set(KERNELS) - set(LONG)))
 def test_one_row_of_other_operations_is_serial_however_long(operation: str) -> None:
     assert not planned(operation=operation, rows=1, n=100 * PARALLEL_ELEMENTS).parallel
     assert planned(operation=operation, rows=2, n=100 * PARALLEL_ELEMENTS).parallel

@@ -29,7 +29,12 @@ class Start(NamedTuple):
 @helper
 def start_of_row(x, start, n, temperature):
     """Return what the sum of ``x[start : start + n]`` needs."""
-    shift = shift_of_row(x, start, n, temperature)
+    return start_of_shift(x, shift_of_row(x, start, n, temperature), temperature)
+
+
+@helper
+def start_of_shift(x, shift, temperature):
+    """Return what the sum of a row with this shift needs."""
     unit, unit_error = largest_exp(x, shift, temperature)
     return Start(exp_steps(x, temperature), shift, unit, unit_error)
 
@@ -85,6 +90,16 @@ def has_nan(x, start, n):
     return found
 
 
+@helper
+def logsumexp_of_row(x, start, n, largest, log, log_error):
+    """Return the log-sum-exp of a row from its maximum and the logarithm of what is relative to that, a pair."""
+    if abs(largest) == np.inf:
+        log, log_error = (np.nan if has_nan(x, start, n) else 0.0), 0.0
+    total, error = add_exactly(np.float64(largest), log)
+    # Adding to an infinite total would make its error, a NaN, the result.
+    return total + (error + log_error) if abs(total) < np.inf else total
+
+
 @kernel(lambda x, out: (x, types.intp, out))
 def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
@@ -92,10 +107,5 @@ def logsumexp_rows(x, n, out):
         ahead = ahead_of(data_of(x), n, are_far(out.size * n, out), None)
         begun = start_of_row(data_of(x), row * n, n, 1.0)
         log, log_error = log_of_sum(data_of(x), row * n, n, begun, True, ahead)
-        largest = begun.shift.largest
-        if abs(largest) == np.inf:
-            log, log_error = (np.nan if has_nan(data_of(x), row * n, n) else 0.0), 0.0
-        total, error = add_exactly(np.float64(largest), log)
-        # Adding to an infinite total would make its error, a NaN, the result.
-        result = total + (error + log_error) if abs(total) < np.inf else total
+        result = logsumexp_of_row(data_of(x), row * n, n, begun.shift.largest, log, log_error)
         store_element(data_of(out), row, result)

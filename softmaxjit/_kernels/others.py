@@ -40,10 +40,16 @@ def sum_of_others(x, start, n, steps, shift, unit, precise, ahead):
         rest, error = sum_blocks(x, start, n, steps, shift, True, precise, False, ahead)
     else:
         rest, error = sum_blocks(x, start, n, steps, shift, False, precise, False, ahead)
+    if is_precise_enough(x, rest, unit, precise):
+        return rest, error
+    return sum_blocks(x, start, n, steps, shift, False, precise, True, ahead)
+
+
+@helper
+def is_precise_enough(x, rest, unit, precise):
+    """Whether enough is left beside the exponential of the maximum."""
     rounded_rest, precise_rest = smallest_rest(x)
-    if rest < (precise_rest if precise else rounded_rest) * unit:
-        return sum_blocks(x, start, n, steps, shift, False, precise, True, ahead)
-    return rest, error
+    return not rest < (precise_rest if precise else rounded_rest) * unit
 
 
 def smallest_rest(x: Any) -> Any:
@@ -61,10 +67,7 @@ def _smallest_rest(x):
 def sum_blocks(x, start, n, steps, shift, reached, precise, alone, ahead):
     """Return the sum as a pair: minus the exponential of the maximum plus all, or, where it is `alone`, without it."""
     end = start + n
-    total, lost = nothing(x)
-    if not alone:
-        _, u, scale = scaled(splat(x, shift.largest), steps, shift, reached)
-        total, lost = add_exp(total, lost, u, keep_part(-scale, 1), precise)
+    total, lost = without_largest(x, steps, shift, reached, precise, alone)
     value = error = 0.0
     i, stop = start, min(end, start + BLOCK_ELEMENTS)
     while True:
@@ -75,6 +78,16 @@ def sum_blocks(x, start, n, steps, shift, reached, precise, alone, ahead):
         total, lost = nothing(x)
         i, stop = stop, min(end, stop + BLOCK_ELEMENTS)
     return add_pairs(value, error, pair_of(total, lost)) if n > BLOCK_ELEMENTS else pair_of(total, lost)
+
+
+@helper
+def without_largest(x, steps, shift, reached, precise, alone):
+    """Return the partial sums with which a row begins: minus the exponential of the maximum, 0 where it is `alone`."""
+    total, lost = nothing(x)
+    if alone:
+        return total, lost
+    _, u, scale = scaled(splat(x, shift.largest), steps, shift, reached)
+    return add_exp(total, lost, u, keep_part(-scale, 1), precise)
 
 
 @helper
