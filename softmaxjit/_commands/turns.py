@@ -125,10 +125,15 @@ class Worker:
 
     def _reply(self, limit: float) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101  for mypy
-        timer = threading.Timer(limit, self._process.kill)  # then the pipe ends and so does the waiting
+        overdue = threading.Event()
+
+        def end() -> None:
+            overdue.set()
+            self._process.kill()  # then the pipe ends and so does the waiting
+
+        timer = threading.Timer(limit, end)
         timer.daemon = True
         timer.start()
-        start = time.monotonic()
         try:
             line = self._process.stdout.readline()
         finally:
@@ -136,7 +141,7 @@ class Worker:
         if line.endswith("\n"):
             reply: dict[str, Any] = json.loads(line)
             return reply
-        if time.monotonic() - start >= limit:
+        if overdue.is_set():
             return {"error": f"no answer within {limit:.0f} s"}
         self._complaints.seek(0)
         last = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
