@@ -61,8 +61,8 @@ def softmax(
     -----
     At most 4 ulp from the exact value, whatever the size of the logits and the length of the row.  The same bits for
     any number of threads.
-    Results below the smallest normal number of the dtype are 0.  A NaN or +inf in a row makes the row NaN, as does a
-    row of -inf alone.
+    Results below the smallest normal number of the dtype are 0, in 16 bits those below that of float32.  A NaN or
+    +inf in a row makes the row NaN, as does a row of -inf alone.
 
     Inside ``@njit`` it takes arrays of float32, float64, integers or bool with at least one axis, and no `threads`.
 

@@ -265,5 +265,6 @@ def test_large_arrays_are_not_copied(dtype: Any, function: Any) -> None:
     assert peak_of(lambda: function(x, out=out)) < MEBIBYTE
     assert peak_of(lambda: function(x)) < out.nbytes + MEBIBYTE
     where = np.ones(x.shape, np.bool_)
+    function(x, where=where, out=out)  # compiles
     assert peak_of(lambda: function(x, where=where, out=out)) < MEBIBYTE
     assert peak_of(lambda: function(x.astype(np.float32))) > x.nbytes  # so that a copy would be noticed
