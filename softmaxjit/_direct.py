@@ -4,10 +4,13 @@ Each function here returns the result of a direct call, and None for any other, 
 same kernel, or refuses.  Nothing is judged here: what is not plainly right is left to `_args`.
 
 Few and cheap tests, because they are most of a call on ten elements: softmax takes 1.25 µs, 0.3 of it in the kernel and
-0.2 to allocate, where the full path takes 10 (medians of interleaved runs).
+0.2 to allocate, where the full path takes 10 (medians of interleaved runs).  A call on megabytes, which empties the
+caches of the interpreter's own code too, spends 22 µs beside the kernel, where the full path spends 43 (softmax
+of (1024, 1000) float32 on one thread, 430 in all; medians of 400 interleaved calls).
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from numba.core import config
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
 from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
+from ._run import on_threads
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
@@ -39,20 +43,28 @@ class Entries(dict[DType, Entry | None]):
         self.operation = operation
         self._variant = variant
         self._rows = rows
+        self.on_threads = lru_cache(maxsize=256)(self._on_threads)
 
     def __missing__(self, dtype: DType) -> Entry | None:
         # Below PARALLEL_ELEMENTS the plan depends on nothing else but whether rows are short and many.
         kernel = plan(Facts(self.operation, dtype, self._rows, 1, compiled=not config.DISABLE_JIT)).kernel
         if kernel is None:
             return None  # and not kept, as there is no end to dtypes
-        entry: Entry = kernel.entry(dtype, *self._variant)
-        carrier = carrier_of(dtype)
-        self[dtype] = entry = entry if carrier == dtype else carrying(entry, carrier)
+        self[dtype] = entry = carrying(kernel.entry(dtype, *self._variant), dtype)
         return entry
 
+    def _on_threads(self, dtype: DType, rows: int, n: int, threads: int | None) -> Entry | None:
+        """Return what takes a large call, or one that says on how many threads."""
+        chosen = plan(Facts(self.operation, dtype, rows, n, threads=threads, compiled=not config.DISABLE_JIT))
+        entry = on_threads(chosen, threads, dtype, *self._variant)
+        return None if entry is None else carrying(entry, dtype)
 
-def carrying(entry: Entry, carrier: DType) -> Entry:
-    """Return an entry that takes arrays of 16-bit floats, given that which takes their carriers."""
+
+def carrying(entry: Entry, dtype: DType) -> Entry:
+    """Return an entry that takes arrays of a dtype, given that which takes their carriers."""
+    carrier = carrier_of(dtype)
+    if carrier == dtype:
+        return entry
 
     def views(*args: Any) -> None:
         entry(*[arg.view(carrier) if type(arg) is ndarray else arg for arg in args])
@@ -83,16 +95,17 @@ def same_shape(
         or (type(temperature) is not float and type(temperature) is not int)
         or not (temperature == 1.0 or SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE)
         or where is not None
-        or threads is not None
+        or (threads is not None and (type(threads) is not int or threads < 1))
     ):
         return None
     ndim = x.ndim
     size = x.size
     flags = x.flags
-    if not (ndim and 0 < size < PARALLEL_ELEMENTS and (flags.carray or (flags.c_contiguous and flags.aligned))):
+    if not (ndim and size and (flags.carray or (flags.c_contiguous and flags.aligned))):
         return None
     dtype = x.dtype
-    entry = entries[dtype]
+    small = size < PARALLEL_ELEMENTS and threads is None
+    entry = entries[dtype] if small else entries.on_threads(dtype, size // x.shape[-1], x.shape[-1], threads)
     if entry is None:
         return None
     if out is None:
@@ -103,7 +116,7 @@ def same_shape(
         entry(x, size, temperature, out)
     else:
         n = x.shape[-1]
-        if n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
+        if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
             entry = OF_SHORT_ROWS[entries.operation][dtype]
         entry(x.ravel(), n, temperature, out.ravel())  # type: ignore[misc]
     result: Array = out
@@ -121,16 +134,18 @@ def reduced(
         or where is not None
         or not (keepdims is False or keepdims is True)
         or return_sign is not False
-        or threads is not None
+        or (threads is not None and (type(threads) is not int or threads < 1))
     ):
         return None
     shape = x.shape
     size = x.size
     flags = x.flags
-    if not (shape and 0 < size < PARALLEL_ELEMENTS and (flags.carray or (flags.c_contiguous and flags.aligned))):
+    if not (shape and size and (flags.carray or (flags.c_contiguous and flags.aligned))):
         return None
     dtype = x.dtype
-    entry = entries[dtype]
+    n = shape[-1]
+    small = size < PARALLEL_ELEMENTS and threads is None
+    entry = entries[dtype] if small else entries.on_threads(dtype, size // n, n, threads)
     if entry is None:
         return None
     left = (*shape[:-1], 1) if keepdims else shape[:-1]
@@ -140,8 +155,7 @@ def reduced(
         result = out
     else:
         return None
-    n = shape[-1]
-    if n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
+    if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
         entry = OF_SHORT_ROWS[entries.operation][dtype]
     entry(x.ravel(), n, result.ravel())  # type: ignore[misc]
     return result if left or out is not None else result[()]
@@ -157,29 +171,32 @@ def two_operands(
         or (axis is not LAST_AXIS and (type(axis) is not int or axis != first.ndim - 1))
         or (type(temperature) is not float and type(temperature) is not int)
         or not SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE
-        or threads is not None
+        or (threads is not None and (type(threads) is not int or threads < 1))
     ):
         return None
     shape = first.shape
     flags = first.flags
+    size = first.size
     others = cotangent.flags
     if not (
         shape
-        and 0 < first.size < PARALLEL_ELEMENTS
+        and size
         and cotangent.shape == shape
         and (flags.carray or (flags.c_contiguous and flags.aligned))
         and (others.carray or (others.c_contiguous and others.aligned))
     ):
         return None
     dtype = first.dtype
-    entry = entries[dtype]
+    n = shape[-1]
+    small = size < PARALLEL_ELEMENTS and threads is None
+    entry = entries[dtype] if small else entries.on_threads(dtype, size // n, n, threads)
     if entry is None or cotangent.dtype != dtype:
         return None
     if out is None:
         out = empty(shape, dtype)
     elif not (takes(out, dtype, shape, flags, first) and takes(out, dtype, shape, others, cotangent)):
         return None
-    entry(first.ravel(), cotangent.ravel(), shape[-1], temperature, out.ravel())
+    entry(first.ravel(), cotangent.ravel(), n, temperature, out.ravel())
     result: Array = out
     return result
 

@@ -1,5 +1,7 @@
 """Run a planned kernel on rows, and return these, or what stood in for them, with the result."""
 
+import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -82,6 +84,20 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
         second = carried(np.asarray(rows.second))
         kernel(carried(rows.x), second, rows.n, rows.temperature, carried(rows.target))
     return rows
+
+
+def on_threads(chosen: Plan, threads: int | None, dtype: "np.dtype[Any]", *variant: Any) -> Callable[..., None] | None:
+    """Return what runs a planned kernel on flat arrays, on as many threads as there are for it at each call."""
+    kernel = chosen.kernel
+    if kernel is None:
+        return None
+    compiled = functools.cache(lambda parallel: kernel.compiled(dtype, *variant, parallel=parallel))
+
+    def run(*args: Any) -> None:
+        with _threads_for(chosen, threads) as granted:
+            compiled(granted > 1)(*args)
+
+    return run
 
 
 def _source(rows: Rows) -> Any:

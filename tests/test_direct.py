@@ -13,7 +13,7 @@ import pytest
 
 from softmaxjit import _direct, log_softmax, log_softmax_vjp, logsumexp, softmax, softmax_vjp
 from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from softmaxjit._plan import PARALLEL_ELEMENTS
+from softmaxjit._plan import LONG_ROW, PARALLEL_ELEMENTS
 
 from .children import run
 from .test_activations import read_only, sample, unaligned
@@ -84,7 +84,10 @@ OPERANDS = [
     case("axis -1", direct=True, make=lambda: ((f32(3, 10), -1), {})),
     case("the last axis by its number", direct=True, make=lambda: ((f32(3, 10), 1), {})),
     case("as large as a serial call can be", direct=True, make=lambda: ((f32(1, PARALLEL_ELEMENTS - 1),), {})),
-    case("so large that it may be parallel", direct=False, make=lambda: ((f32(2, PARALLEL_ELEMENTS // 2),), {})),
+    case("so large that it may be parallel", direct=True, make=lambda: ((f32(2, PARALLEL_ELEMENTS // 2),), {})),
+    case("so large that it is shared out", direct=True, make=lambda: ((f32(LONG_ROW),), {})),
+    case("large, of short rows", direct=True, make=lambda: ((f32(PARALLEL_ELEMENTS // 8, 8),), {})),
+    case("large, big-endian", direct=False, make=lambda: ((f32(2, PARALLEL_ELEMENTS // 2).astype(">f4"),), {})),
     case("list", direct=False, make=lambda: ((f32(10).tolist(),), {})),
     case("scalar", direct=False, make=lambda: ((1.0,), {"axis": None})),
     case("NumPy scalar", direct=False, make=lambda: ((np.float32(1),), {"axis": None})),
@@ -113,7 +116,12 @@ OPERANDS = [
     case("axis True", direct=False, make=lambda: ((f32(3, 10), True), {})),
     case("axis -1.0", direct=False, make=lambda: ((f32(3, 10), -1.0), {})),
     case("axis out of range", direct=False, make=lambda: ((f32(3, 10), 2), {})),
-    case("threads=1", direct=False, make=lambda: ((f32(3, 10),), {"threads": 1})),
+    case("threads=1", direct=True, make=lambda: ((f32(3, 10),), {"threads": 1})),
+    case("threads=1, short rows", direct=True, make=lambda: ((f32(9, 10),), {"threads": 1})),
+    case("threads=1, large", direct=True, make=lambda: ((f32(2, PARALLEL_ELEMENTS // 2),), {"threads": 1})),
+    case("threads=2", direct=True, make=lambda: ((f32(3, 10),), {"threads": 2})),
+    case("threads of NumPy", direct=False, make=lambda: ((f32(3, 10),), {"threads": np.int64(1)})),
+    case("threads=-1", direct=False, make=lambda: ((f32(3, 10),), {"threads": -1})),
     case("threads=0", direct=False, make=lambda: ((f32(3, 10),), {"threads": 0})),
     case("threads=True", direct=False, make=lambda: ((f32(3, 10),), {"threads": True})),
     case("out=False", direct=False, make=lambda: ((f32(10),), {"out": False})),

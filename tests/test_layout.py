@@ -27,7 +27,7 @@ ARROWS = {
     "_plan": {"_kernels", "_plain", "_jit", "_carriers"},
     "_args": set(),
     "_run": {"_args", "_plan", "_threads", "_kernels", "_carriers"},
-    "_direct": {"_plan", "_kernels", "_carriers"},
+    "_direct": {"_run", "_plan", "_kernels", "_carriers"},
     "public": {"_args", "_direct", "_run", "_simd", "_jit", "_plain"},
     "_overloads": {"public", "_args", "_jit", "_kernels", "_simd"},
     "__init__": {"public", "_overloads"},
