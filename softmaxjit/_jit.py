@@ -30,6 +30,7 @@ from llvmlite import binding
 from numba import types
 from numba.core import codegen, config
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.imputils import lower_constant
 from numba.np.ufunc.dufunc import DUFunc
 
 from ._carriers import carrier_of
@@ -88,7 +89,18 @@ def helper(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def routine(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile what runs once a call, and is called rather than inlined: there the time to compile counts."""
-    return numba.njit(**_OPTIONS)(_renamed(function))
+    return _without_address(numba.njit(**_OPTIONS)(_renamed(function)))
+
+
+def _without_address(dispatcher: Any) -> Any:
+    """Let compiled code pass a compiled function on without its address in this process, which nobody reads.
+
+    What is called is known by its type.  Numba does not cache a function in whose machine code an address is left, as
+    happens where a routine that is passed a kernel is not inlined.
+    """
+    if not config.DISABLE_JIT:
+        lower_constant(numba.typeof(dispatcher))(lambda context, *_: context.get_dummy_value())
+    return dispatcher
 
 
 def _after_compiling(name: str) -> Callable[..., Any]:
@@ -239,7 +251,7 @@ class Kernel:
         _enable_cache(dispatcher)
         dispatcher.compile(types.void(*self._signature(source, result, *variant)))
         dispatcher.disable_compile()
-        return dispatcher
+        return _without_address(dispatcher)
 
 
 def kernel(signature: Callable[..., tuple[types.Type, ...]]) -> Callable[[Callable[..., Any]], Kernel]:

@@ -12,6 +12,7 @@ from numba.core.errors import TypingError
 from numba.core.runtime import _nrt_python, rtsys
 from numpy.exceptions import AxisError
 
+import softmaxjit
 from softmaxjit import log_softmax, logsumexp, softmax
 
 from .children import run
@@ -425,25 +426,47 @@ def test_threads_are_not_accepted() -> None:
         with_threads(sample((4, 33)))
 
 
-CACHED = """
-import numba
-from softmaxjit import logsumexp
+# What a user calls in a function of three arguments: an array, a mask and a place for a result.
+CACHED = {
+    "axes and out": "softmax(x, 0), log_softmax(x, None, out=out), logsumexp(x, (0, 1)), logsumexp(x, 0, out=out[0])",
+    "masks": "softmax(x, where=where)",  # by the same lines as log_softmax, and so are temperatures
+    "temperatures": "softmax(x, temperature=2.0), softmax(x, temperature=x[:, :1])",
+    "masked sums": "logsumexp(x, where=where), logsumexp(x, where=where[0], keepdims=True)",
+    "weighted sums": "logsumexp(x, b=x), logsumexp(x, b=x[0], where=where, return_sign=True)",
+    "gradients": "softmax_vjp(x, x, temperature=x[:, :1]), log_softmax_vjp(x, x[0], 0)",
+    "special": "special.softmax(x), special.log_softmax(x, 1), special.logsumexp(x, b=x, keepdims=True)",
+    "ufuncs": "exp(x), log(x), sigmoid(x), log_sigmoid(x[0, 0]), softplus(x), temperature_scale(x, 2.0)",
+}
 
-@numba.njit(cache=True)
-def caller(x):
-    return logsumexp(x)
-"""
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache of this module's own, which its children fill one after another."""
+    return tmp_path_factory.mktemp("cache")
 
 
-def test_a_users_cached_function_hits_in_the_next_process(tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text(CACHED)
+@pytest.mark.parametrize("calls", CACHED.values(), ids=CACHED)
+def test_a_users_cached_function_hits_in_the_next_process(calls: str, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(
+        "import numba\n"
+        "from softmaxjit import *\n"
+        "from softmaxjit import special\n"
+        "@numba.njit(cache=True)\n"
+        "def caller(x, where, out):\n"
+        f"    return {calls}\n"
+    )
     script = f"""
     import json, sys
     sys.path.insert(0, {str(tmp_path)!r})
     import numpy as np
     import user
-    value = user.caller(np.array([2.0]))
-    print(json.dumps([value, sum(user.caller.stats.cache_hits.values())]))
+    results = user.caller(np.ones((2, 2)), np.ones((2, 2), bool), np.empty((2, 2)))
+    print(json.dumps([repr(results), sum(user.caller.stats.cache_hits.values())]))
     """
-    for hits in (0, 1):
-        assert run(script, tmp_path / "cache") == [2.0, hits]
+    first, second = [run(script, cache) for _ in range(2)]
+    assert first[1] == 0
+    assert second == [first[0], 1]
+
+
+def test_every_public_function_is_called_from_a_cached_one() -> None:
+    assert set(re.findall(r"\b(\w+)\(x", " ".join(CACHED.values()))) == set(softmaxjit.__all__) - {"__version__"}
