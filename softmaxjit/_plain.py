@@ -1,6 +1,7 @@
 """The operations in plain NumPy, on rows: for longdouble and complex numbers, and where compiling is turned off.
 
-Shifted by the maximum like the kernels, but with the rounding errors of x - max that the kernels avoid.
+Shifted by the maximum like the kernels, and flushed to 0 where these are, but with the rounding errors of x - max that
+they avoid.
 """
 
 from typing import Any
@@ -36,6 +37,11 @@ def _without_maximum(z: Array) -> Array:
     return e
 
 
+def _flushed(x: Array) -> Array:
+    """Return 0 for what lies below the smallest normal number."""
+    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, 0, x)
+
+
 def _masked(result: Array, where: Array | None, fill: float) -> Array:
     return result if where is None else np.where(where, result, fill)
 
@@ -43,7 +49,7 @@ def _masked(result: Array, where: Array | None, fill: float) -> Array:
 def softmax(x: Array, temperature: Temperature, where: Array | None) -> Array:
     """Return the softmax of each row of a two-dimensional array."""
     e = np.exp(_shifted(x, temperature, where))
-    return _masked(e / e.sum(axis=-1, keepdims=True), where, 0.0)
+    return _masked(_flushed(e / e.sum(axis=-1, keepdims=True)), where, 0.0)
 
 
 def log_softmax(x: Array, temperature: Temperature, where: Array | None) -> Array:
@@ -51,7 +57,7 @@ def log_softmax(x: Array, temperature: Temperature, where: Array | None) -> Arra
     z = _shifted(x, temperature, where)
     largest = z.max(axis=-1, keepdims=True)  # 0, or NaN
     log = np.log1p(_without_maximum(z).sum(axis=-1, keepdims=True)) + largest
-    return _masked(z - log, where, -np.inf)
+    return _masked(_flushed(z - log), where, -np.inf)
 
 
 def softmax_vjp(probs: Array, cotangent: Array, temperature: Temperature) -> Array:
@@ -64,7 +70,8 @@ def softmax_vjp(probs: Array, cotangent: Array, temperature: Temperature) -> Arr
 def log_softmax_vjp(log_probs: Array, cotangent: Array, temperature: Temperature) -> Array:
     """Return the vector-Jacobian product of log_softmax in each row of a two-dimensional array."""
     tau = _column(temperature, log_probs)
-    return np.asarray((cotangent - np.exp(log_probs) * cotangent.sum(axis=-1, keepdims=True)) / tau)
+    probs = _flushed(np.exp(log_probs))
+    return np.asarray((cotangent - probs * cotangent.sum(axis=-1, keepdims=True)) / tau)
 
 
 def logsumexp(x: Array, weights: Array | None) -> tuple[Array, Array]:

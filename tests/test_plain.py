@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit import _plain, log_softmax, log_softmax_vjp, logsumexp, softmax
 
 INF, NAN = np.inf, np.nan
 L = np.longdouble
@@ -60,3 +60,27 @@ def test_a_difference_beyond_the_range_is_divided_by_a_large_temperature() -> No
     result = log_softmax(wide, temperature=1e300)
     expected = (wide / L(1e300)) - (wide / L(1e300)).max()
     np.testing.assert_allclose((result[1:] / expected[1:]).astype(float), 1, rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_lies_below_the_smallest_normal_number_is_0_as_in_the_kernels(dtype: Any) -> None:
+    tiny = np.finfo(dtype).tiny
+    low = np.floor(np.log(tiny))
+    x = np.array([[0, low, low - 3], [low - 30, 0, -1], [0, low + 2, low]], dtype)
+    cotangent = np.broadcast_to(np.array([0, 0, 1], dtype), x.shape)
+    for plain, compiled in (
+        (_plain.softmax(x, 1.0, None), softmax(x)),
+        (_plain.log_softmax(x, 1.0, None), log_softmax(x)),
+        (_plain.log_softmax_vjp(x, cotangent, 1.0), log_softmax_vjp(x, cotangent)),
+    ):
+        assert (compiled == 0).any()
+        assert not ((compiled != 0) & (np.abs(compiled) < tiny)).any()
+        np.testing.assert_array_equal(plain == 0, compiled == 0)
+        np.testing.assert_allclose(plain, compiled, rtol=64 * np.finfo(dtype).eps)
+
+
+def test_longdouble_too_has_no_results_below_its_smallest_normal_number() -> None:
+    x = np.array([0, np.floor(np.log(np.finfo(L).tiny))], L)
+    assert softmax(x).tolist() == [1, 0]
+    assert log_softmax(x).tolist() == [0, x[1]]
+    assert log_softmax_vjp(x, np.array([1, 0], L)).tolist() == [0, 0]
