@@ -184,6 +184,7 @@ def test_a_text_that_is_no_shape_is_said_in_one_line(shape: str, capsys: pytest.
         (["--plot", "missing/speed.png"], 1, "cannot write missing/speed.png: No such file or directory"),
         (["--plot", "/dev/null"], 2, "--plot /dev/null is not a regular file"),
         (["--plot", "speed.exe"], 2, "--plot is speed.exe; accepted are names that end in"),
+        (["--json", "x/../x.png", "--plot", "x.png"], 2, "--json x/../x.png and --plot x.png are one file; accepted"),
         (["--dtype", "int8"], 2, "Invalid value for '--dtype'"),
         (["--threads", "0"], 2, "Invalid value for '--threads'"),
         (["--rounds", "0"], 2, "Invalid value for '--rounds'"),
@@ -330,6 +331,34 @@ def test_who_ends_in_the_middle_is_forgotten_and_the_others_go_on(monkeypatch: p
     assert match.left_out == {"scipy": "tired"}
     assert match.off == {"numpy": 0.01}
     assert {key: len(each) for key, each in match.turns.items()} == {("numpy", "allocating"): 6}
+
+
+class RefusingWorker(FakeWorker):
+    """Takes no part."""
+
+    answers = dict.fromkeys(CONTENDERS, 0)
+
+    def description(self) -> dict[str, Any]:
+        return {"error": "not today"}
+
+
+def test_where_everyone_is_left_out_one_line_says_that_nothing_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(turns, "Worker", RefusingWorker)
+    results = ("--json", str(tmp_path / "speed.json"), "--plot", str(tmp_path / "speed.png"))
+    assert main(["bench", "--shape", "4x33", *results]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("4x33") + 1] == "Nothing was measured: every contender was left out."
+    assert "4x33: softmaxjit left out, not today" in lines
+    assert not any(line.startswith(("Summary", "A ratio is")) for line in lines)
+    assert json.loads((tmp_path / "speed.json").read_text())["shapes"][0]["contenders"] == {}
+    assert (tmp_path / "speed.png").exists()
+
+
+def test_a_shape_that_nobody_took_is_not_in_the_summary() -> None:
+    measured = made_up({(OURS, "into"): [1.0], ("numpy", "into"): [2.0]})
+    assert bench_tables.summary_of([measured, made_up({})]).row_count == 1
 
 
 def test_a_worker_that_gives_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

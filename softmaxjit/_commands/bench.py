@@ -74,15 +74,8 @@ def bench(options: Options) -> None:
         for name, error in match.off.items():
             warnings.append(f"{setting.title}: {CONTENDERS[name].title} is off by up to {100 * error:.2g} %")
         warnings += measured.remarks()
-        for mode in MODES:
-            if measured.entrants(mode):
-                console.print(table_of(measured, mode))
-    console.print("\n[bold]Summary[/bold]")
-    console.print(summary_of(standings))
-    console.print(
-        "A ratio is to the best peer. The roof is a copy of as many bytes with stores past the caches: above 1 caches"
-        "\nhelp, and logsumexp writes less."
-    )
+        print_tables(console, measured)
+    print_summary(console, standings)
     console.print(escape("\n" + ", ".join(" ".join(pair) for pair in versions.items())))
     console.print("\n[bold]Not measured cleanly[/bold]" if warnings else "\nAll was measured cleanly.")
     for line in warnings:
@@ -92,6 +85,28 @@ def bench(options: Options) -> None:
     if options.plot is not None:
         save_bench_figure(options.plot, standings, f"{options.operation}, {options.dtype}, {options.threads} thread(s)")
         console.print(f"\nFigure: {escape(str(options.plot))}")
+
+
+def print_tables(console: Console, measured: Standings) -> None:
+    """Print the speeds in one setting, a table for each mode."""
+    if not measured.turns:
+        console.print("Nothing was measured: every contender was left out.")
+    for mode in MODES:
+        if measured.entrants(mode):
+            console.print(table_of(measured, mode))
+
+
+def print_summary(console: Console, standings: list[Standings]) -> None:
+    """Print how softmaxjit did in all settings, if anything was measured."""
+    summary = summary_of(standings)
+    if not summary.row_count:
+        return
+    console.print("\n[bold]Summary[/bold]")
+    console.print(summary)
+    console.print(
+        "A ratio is to the best peer. The roof is a copy of as many bytes with stores past the caches: above 1 caches"
+        "\nhelp, and logsumexp writes less."
+    )
 
 
 def settings_of(options: Options) -> list[Setting]:
@@ -106,8 +121,11 @@ def settings_of(options: Options) -> list[Setting]:
 
 def check_outputs(options: Options) -> None:
     """Raise CommandError for what would make it impossible to write the results, before they are measured."""
-    if options.json not in (None, STANDARD_OUTPUT):
-        check_writable(options.json, f"--json {options.json}")
+    json_file = None if options.json == STANDARD_OUTPUT else options.json
+    if json_file and options.plot and os.path.realpath(json_file) == os.path.realpath(options.plot):
+        raise CommandError(f"--json {json_file} and --plot {options.plot} are one file; accepted are two", 2)
+    if json_file is not None:
+        check_writable(json_file, f"--json {json_file}")
     if options.plot is not None:
         check_figure(options.plot)
         check_writable(options.plot, f"--plot {options.plot}")

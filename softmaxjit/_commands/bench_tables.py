@@ -33,13 +33,15 @@ def table_of(measured: Standings, mode: str) -> Table:
 
 
 def summary_of(standings: list[Standings]) -> Table:
-    """Return how softmaxjit does in each shape."""
+    """Return how softmaxjit does in each shape in which anyone was measured."""
     table = Table("shape", box=box.SIMPLE_HEAD, padding=0)
     for mode in MODES.values():
         table.add_column(mode, justify="right")
         table.add_column("best peer", no_wrap=True)
     table.add_column("of the roof", justify="right")
     for measured in standings:
+        if not measured.turns:
+            continue
         cells = []
         for mode in MODES:
             best = measured.best_peer(mode)
