@@ -88,8 +88,8 @@ class Plan(NamedTuple):
     plain: Callable[..., Any]
     parallel: bool
     prepare: bool  # temperatures, and the mask with them, go into the rows first
-    widen: bool = False  # rows of 16 bits become float32 before anything else
-    reorder: bool = False  # rows whose elements lie apart are copied first
+    widen: bool = False  # rows of 16 bits, reordered if they are to be, become float32
+    reorder: bool = False  # rows whose elements lie apart are copied before anything else
 
 
 def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int) -> bool:

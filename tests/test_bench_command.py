@@ -18,7 +18,7 @@ from softmaxjit._commands.contenders import CONTENDERS, OURS, ROOF
 from softmaxjit._commands.problem import OPERATIONS, SHAPES, Problem, Setting, check, parsed_shape, problem_of
 from softmaxjit._commands.standings import Standings
 from softmaxjit._commands.turns import Match
-from softmaxjit._kernels.copy import BLOCK_ELEMENTS, stream_copy
+from softmaxjit._kernels.copy import COPY_BLOCK_ELEMENTS, stream_copy
 
 from .children import PACKAGE, TIME_LIMIT, environment
 from .oracles import DTYPES
@@ -373,9 +373,14 @@ def test_a_worker_that_gives_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch)
 def test_the_streaming_copy_is_exact_at_every_alignment_and_length_and_writes_nothing_beyond(dtype: Any) -> None:
     kernel = stream_copy.compiled(np.dtype(dtype))
     width = 64 // np.dtype(dtype).itemsize
-    x = np.random.default_rng(0).standard_normal(BLOCK_ELEMENTS * 2 + 3 * width).astype(dtype)
+    x = np.random.default_rng(0).standard_normal(COPY_BLOCK_ELEMENTS * 2 + 3 * width).astype(dtype)
     x[:3] = np.nan, -0.0, np.inf
-    for size in (*range(3 * width + 2), BLOCK_ELEMENTS - 1, BLOCK_ELEMENTS + 1, 2 * BLOCK_ELEMENTS + width + 3):
+    for size in (
+        *range(3 * width + 2),
+        COPY_BLOCK_ELEMENTS - 1,
+        COPY_BLOCK_ELEMENTS + 1,
+        2 * COPY_BLOCK_ELEMENTS + width + 3,
+    ):
         for before in range(width + 1):
             whole = np.full(size + 3 * width, -1, dtype)
             kernel(x[:size], whole[before : before + size])
@@ -385,7 +390,7 @@ def test_the_streaming_copy_is_exact_at_every_alignment_and_length_and_writes_no
 
 def test_the_streaming_copy_stores_past_the_caches() -> None:
     kernel = stream_copy.compiled(np.dtype(np.float64))
-    x = np.arange(3.0 * BLOCK_ELEMENTS)
+    x = np.arange(3.0 * COPY_BLOCK_ELEMENTS)
     out = np.zeros_like(x)
     kernel(x, out)
     assert np.array_equal(x, out)

@@ -226,3 +226,17 @@ def test_public_names_are_documented_with_an_example(name: str) -> None:
 
 def test_every_module_has_a_docstring() -> None:
     assert [name for name, tree in modules() if not ast.get_docstring(tree)] == []
+
+
+def test_no_two_modules_of_kernels_give_one_name_to_two_things() -> None:
+    found: dict[str, str] = {}
+    for name, tree in modules(PACKAGE / "_kernels"):
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined = [node.name]
+            else:
+                defined = [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
+            for one in defined:
+                assert found.setdefault(one, name) == name, one
+    assert found["softmax_rows"] == "softmax"
+    assert "TILE_BYTES" in found

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._kernels.copy import BLOCK_ELEMENTS, stream_copy
+from .._kernels.copy import COPY_BLOCK_ELEMENTS, stream_copy
 from .problem import Array, Problem
 
 OURS = "softmaxjit"
@@ -136,7 +136,7 @@ def copy(problem: Problem) -> Calls:
     """Copy as many bytes with stores past the caches, on as many threads."""
     x = np.ones(-(-problem.x.nbytes // 8))  # whatever they stand for, they are copied as float64
     out = np.zeros_like(x)
-    shared = problem.setting.threads > 1 and x.size > BLOCK_ELEMENTS  # one block is not worth waking threads
+    shared = problem.setting.threads > 1 and x.size > COPY_BLOCK_ELEMENTS  # one block is not worth waking threads
     kernel = stream_copy.compiled(x.dtype, parallel=shared)
 
     def into() -> Array:

@@ -47,7 +47,7 @@ def partials(tile):
 
 
 @helper
-def sum_blocks(tile, start, stride, n, steps, shift, sums):
+def sum_fours_of_columns(tile, start, stride, n, steps, shift, sums):
     """Replace the elements of whole blocks of 4 L, L the lanes of a vector, by their exponentials.
 
     Of a block, elements k, k + L, k + 2 L and k + 3 L are added to partial sum k, kept at line k of the tile from
@@ -89,7 +89,7 @@ def sum_columns(tile, start, stride, n, steps, shift, memory):
     width = lanes(tile)
     sums = start + n * stride
     if n >= 4 * width:
-        sum_blocks(tile, start, stride, n, steps, shift, sums)
+        sum_fours_of_columns(tile, start, stride, n, steps, shift, sums)
     count = min(n, width)
     for k in range(count):
         rest = sum_of_rest(tile, start, stride, n, k, steps, shift)

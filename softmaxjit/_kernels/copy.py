@@ -6,7 +6,7 @@ from .._jit import helper, kernel
 from .._simd.memory import data_of, lanes, load, load_part, store_part, stream, stream_offset
 
 # Of one thread at a time: long against the start of a block, and short enough to share out.
-BLOCK_ELEMENTS = 1 << 16
+COPY_BLOCK_ELEMENTS = 1 << 16
 
 
 @helper
@@ -24,6 +24,6 @@ def copy_block(x, start, end, out):
 @kernel(lambda x, out: (x, out))
 def stream_copy(x, out):
     """Copy flat `x` to flat `out`, which has the same length and does not overlap it."""
-    for block in prange((x.size + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS):
-        first = block * BLOCK_ELEMENTS
-        copy_block(data_of(x), first, min(x.size, first + BLOCK_ELEMENTS), data_of(out))
+    for block in prange((x.size + COPY_BLOCK_ELEMENTS - 1) // COPY_BLOCK_ELEMENTS):
+        first = block * COPY_BLOCK_ELEMENTS
+        copy_block(data_of(x), first, min(x.size, first + COPY_BLOCK_ELEMENTS), data_of(out))

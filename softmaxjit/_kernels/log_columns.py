@@ -13,7 +13,7 @@ from .._simd.vector import Vector
 from .columns import column_extremes, put_partial, sum_of_partials
 from .log_softmax import log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio
-from .others import BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
+from .others import OTHERS_BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
 from .partial import nothing
 from .shift import largest_exp, row_shift
 from .sums import add_pairs, scaled
@@ -36,13 +36,13 @@ def partial_of_others(tile, start, stride, first, stop, steps, shift, precise, a
 
 
 @helper
-def sum_blocks(tile, start, stride, n, steps, shift, precise, alone, memory):
-    """Return the sums of rows but for their maxima as float64 pairs; the order is that of `others.sum_blocks`."""
+def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, memory):
+    """Return the sums of rows but for their maxima as float64 pairs; the order is that of `sum_blocks_of_others`."""
     width = lanes(tile)
     zero, _ = nothing(tile)
     value, error = zero, zero
-    for first in range(0, n, BLOCK_ELEMENTS):
-        stop = min(n, first + BLOCK_ELEMENTS)
+    for first in range(0, n, OTHERS_BLOCK_ELEMENTS):
+        stop = min(n, first + OTHERS_BLOCK_ELEMENTS)
         count = min(width, stop - first)
         for k in range(count):
             total, lost = partial_of_others(tile, start, stride, first + k, stop, steps, shift, precise, alone)
@@ -56,11 +56,11 @@ def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory):
     """Return log(sum(exp((x - m) / temperature))) of rows, m their maxima, as float64 pairs."""
     steps = exp_steps(tile, temperature)
     unit, unit_error = largest_exp(tile, shift, temperature)
-    rest, error = sum_blocks(tile, start, stride, n, steps, shift, precise, False, memory)
+    rest, error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, False, memory)
     rounded_rest, precise_rest = smallest_rest(tile)
     too_small = rest < (precise_rest if precise else rounded_rest) * unit
     if any_lane(too_small):
-        only, only_error = sum_blocks(tile, start, stride, n, steps, shift, precise, True, memory)
+        only, only_error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, True, memory)
         rest, error = select(too_small, only, rest), select(too_small, only_error, error)
     return log1p_of_ratio(tile, rest, error, unit, unit_error)
 

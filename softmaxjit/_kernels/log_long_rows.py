@@ -1,6 +1,7 @@
-"""Log-softmax and log-sum-exp of few long rows: each pass over a row is shared out among threads (see `long_rows`).
+"""Log-softmax and log-sum-exp of one long row on several threads: each pass over it is shared out among them.
 
-The sums of a row's blocks are kept, and added up in the order of the row, so that each row has the same bits.
+The sums of its blocks are kept, and added up in the order of the row, so that it has the bits of one thread, which by
+itself runs `log_softmax_rows` or `logsumexp_rows`.
 """
 
 import numpy as np
@@ -12,14 +13,14 @@ from .ahead import ahead_of, are_far
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
 from .long_rows import shift_of_extremes
-from .others import BLOCK_ELEMENTS, is_precise_enough, sum_block, sum_blocks, without_largest
+from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing, pair_of
 from .shift import row_extremes
 from .sums import add_pairs
 from .temperature import settled, settled_at
 
 # Whole blocks, and few enough to share out evenly.
-PART_ELEMENTS = 8 * BLOCK_ELEMENTS
+PART_ELEMENTS = 8 * OTHERS_BLOCK_ELEMENTS
 
 
 @helper
@@ -32,13 +33,15 @@ def start_of_extremes(x, n, largest, smallest, temperature):
 def sum_part(x, start, i, stop, begun, reached, precise, ahead, totals, errors):
     """Keep the sums of the blocks of ``x[i : stop]``, of a row that begins at `start`."""
     while i < stop:
-        end = min(stop, i + BLOCK_ELEMENTS)
+        end = min(stop, i + OTHERS_BLOCK_ELEMENTS)
         if i == start:
             total, lost = without_largest(x, begun.steps, begun.shift, reached, precise, False)
         else:
             total, lost = nothing(x)
-        total, lost = sum_block(x, i, end, total, lost, begun.steps, begun.shift, reached, precise, False, ahead)
-        block = (i - start) // BLOCK_ELEMENTS
+        total, lost = sum_block_of_others(
+            x, i, end, total, lost, begun.steps, begun.shift, reached, precise, False, ahead
+        )
+        block = (i - start) // OTHERS_BLOCK_ELEMENTS
         totals[block], errors[block] = pair_of(total, lost)
         i = end
 
@@ -63,7 +66,7 @@ def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, 
         rest, error = add_pairs(rest, error, (totals[block], errors[block]))
     if not is_precise_enough(x, rest, begun.unit, precise):
         ahead = ahead_of(x, n, False, None)
-        rest, error = sum_blocks(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
+        rest, error = sum_blocks_of_others(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
     return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
 
 
@@ -82,7 +85,7 @@ def log_softmax_part(x, i, count, n, largest, smallest, log, log_error, temperat
 def log_softmax_long_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for large n."""
     size = PART_ELEMENTS
-    parts, blocks = (n + size - 1) // size, (n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS
+    parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
     largest, smallest = np.empty(parts), np.empty(parts)
     totals, errors = np.empty(blocks), np.empty(blocks)
     tau_of_rows = settled(temperature)
@@ -108,7 +111,7 @@ def log_softmax_long_rows(x, n, temperature, out):
 def logsumexp_long_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`; for large n."""
     size = PART_ELEMENTS
-    parts, blocks = (n + size - 1) // size, (n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS
+    parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
     largest, smallest = np.empty(parts), np.empty(parts)
     totals, errors = np.empty(blocks), np.empty(blocks)
     far = are_far(out.size * n, out)

@@ -10,9 +10,9 @@ from .._simd.arithmetic import fma, larger, like, magnitude, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .ahead import ahead_of, are_far
-from .logsumexp import log_of_sum, start_of_row
+from .logsumexp import log_of_sum, start_of_log_row
 from .shift import limits_of
-from .softmax import BLOCK_ELEMENTS
+from .softmax import ROWS_BLOCK_ELEMENTS
 from .temperature import settled, settled_at
 
 
@@ -87,14 +87,14 @@ def log_softmax_block(x, first, last, n, temperature, out, far):
     """
     ahead = ahead_of(x, n, far, out)
     tau = settled_at(temperature, first)
-    begun = start_of_row(x, first * n, n, tau)
+    begun = start_of_log_row(x, first * n, n, tau)
     for row in range(first, last):
         start = row * n
         log, log_error = log_of_sum(x, start, n, begun, False, ahead)
         o = output_of(x, begun.shift.largest, log, log_error, tau)
         if row + 1 < last:
             next_tau = settled_at(temperature, row + 1)
-            begun = start_of_row(x, start + n, n, next_tau)
+            begun = start_of_log_row(x, start + n, n, next_tau)
         if tau == 1.0:
             log_softmax_output(x, start, n, o, out, False)
         else:
@@ -108,7 +108,7 @@ def log_softmax_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = out.size // n
     tau = settled(temperature)
-    rows_per_block = max(1, BLOCK_ELEMENTS // n)
+    rows_per_block = max(1, ROWS_BLOCK_ELEMENTS // n)
     far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block

@@ -27,7 +27,7 @@ class Start(NamedTuple):
 
 
 @helper
-def start_of_row(x, start, n, temperature):
+def start_of_log_row(x, start, n, temperature):
     """Return what the sum of ``x[start : start + n]`` needs."""
     return start_of_shift(x, shift_of_row(x, start, n, temperature), temperature)
 
@@ -105,7 +105,7 @@ def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
     for row in prange(out.size):
         ahead = ahead_of(data_of(x), n, are_far(out.size * n, out), None)
-        begun = start_of_row(data_of(x), row * n, n, 1.0)
+        begun = start_of_log_row(data_of(x), row * n, n, 1.0)
         log, log_error = log_of_sum(data_of(x), row * n, n, begun, True, ahead)
         result = logsumexp_of_row(data_of(x), row * n, n, begun.shift.largest, log, log_error)
         store_element(data_of(out), row, result)

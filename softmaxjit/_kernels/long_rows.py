@@ -1,4 +1,6 @@
-"""Softmax of few long rows: each pass over a row is shared out among threads, block by block.
+"""Softmax of one long row on several threads: each pass over it is shared out among them, block by block.
+
+Such a row in 16 bits, and any on one thread, is left to `softmax_rows`.
 
 A block is what `sum_row` flushes its partial sums after, so the sums of blocks, added in order, have the bits of
 `sum_row`.
@@ -27,7 +29,7 @@ def shift_of_extremes(x, n, largest, smallest, temperature):
 
 
 @helper
-def sum_block(x, start, count, n, largest, smallest, temperature, out, far):
+def sum_flushed_block(x, start, count, n, largest, smallest, temperature, out, far):
     """Return the sum of a block's exponentials, which are stored in `out`, as a float64 pair."""
     shift = shift_of_extremes(x, n, largest, smallest, temperature)
     steps = exp_steps(x, temperature)
@@ -74,7 +76,9 @@ def softmax_long_rows(x, n, temperature, out):
         for block in prange(blocks):
             at = start + block * size
             count = min(size, end - at)
-            totals[block], errors[block] = sum_block(data_of(x), at, count, n, high, low, tau, data_of(out), far)
+            totals[block], errors[block] = sum_flushed_block(
+                data_of(x), at, count, n, high, low, tau, data_of(out), far
+            )
         factor, error = inverse_of_blocks(data_of(x), n, high, low, tau, totals, errors, data_of(out))
         for block in prange(blocks):
             at = start + block * size

@@ -25,7 +25,7 @@ from .sums import add_pairs, scaled
 # Partial sums of so many elements, 128 terms in float32 and 256 in float64, lose at most 2**-46 and 2**-90 of the
 # maximum's exponential, and those of its dtype's rounding errors 2**-41 in float32.  What is left of the sum is to be
 # precise to 2**-26 and 2**-56.
-BLOCK_ELEMENTS = 1 << 11
+OTHERS_BLOCK_ELEMENTS = 1 << 11
 _SMALLEST_REST = {types.float32: (2.0**-20, 2.0**-14), types.float64: (2.0**-34, 2.0**-34)}
 
 
@@ -37,12 +37,12 @@ def sum_of_others(x, start, n, steps, shift, unit, precise, ahead):
     added with its rounding error.
     """
     if shift.reached:
-        rest, error = sum_blocks(x, start, n, steps, shift, True, precise, False, ahead)
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, True, precise, False, ahead)
     else:
-        rest, error = sum_blocks(x, start, n, steps, shift, False, precise, False, ahead)
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
     if is_precise_enough(x, rest, unit, precise):
         return rest, error
-    return sum_blocks(x, start, n, steps, shift, False, precise, True, ahead)
+    return sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
 
 
 @helper
@@ -64,20 +64,20 @@ def _smallest_rest(x):
 
 
 @helper
-def sum_blocks(x, start, n, steps, shift, reached, precise, alone, ahead):
+def sum_blocks_of_others(x, start, n, steps, shift, reached, precise, alone, ahead):
     """Return the sum as a pair: minus the exponential of the maximum plus all, or, where it is `alone`, without it."""
     end = start + n
     total, lost = without_largest(x, steps, shift, reached, precise, alone)
     value = error = 0.0
-    i, stop = start, min(end, start + BLOCK_ELEMENTS)
+    i, stop = start, min(end, start + OTHERS_BLOCK_ELEMENTS)
     while True:
-        total, lost = sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
+        total, lost = sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
         if stop == end:
             break
         value, error = add_pairs(value, error, pair_of(total, lost))
         total, lost = nothing(x)
-        i, stop = stop, min(end, stop + BLOCK_ELEMENTS)
-    return add_pairs(value, error, pair_of(total, lost)) if n > BLOCK_ELEMENTS else pair_of(total, lost)
+        i, stop = stop, min(end, stop + OTHERS_BLOCK_ELEMENTS)
+    return add_pairs(value, error, pair_of(total, lost)) if n > OTHERS_BLOCK_ELEMENTS else pair_of(total, lost)
 
 
 @helper
@@ -91,7 +91,7 @@ def without_largest(x, steps, shift, reached, precise, alone):
 
 
 @helper
-def sum_block(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+def sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
     """Add the exponentials of ``x[i : stop]`` to partial sums."""
     width = lanes(x)
     while i + width <= stop:

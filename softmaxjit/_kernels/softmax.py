@@ -27,7 +27,7 @@ from .sums import missing_from_largest, sum_row
 from .temperature import settled, settled_at
 
 # Of consecutive rows that one thread takes at a time: enough to hide the start of a block, few enough to share out.
-BLOCK_ELEMENTS = 1 << 14
+ROWS_BLOCK_ELEMENTS = 1 << 14
 
 
 @helper
@@ -69,7 +69,7 @@ def scaled_element(e, high, low, smallest, unscale, plain):
 
 
 @helper
-def start_of_row(x, row, n, temperature):
+def start_of_softmax_row(x, row, n, temperature):
     """Return what the sum of a row needs: the steps of its exponentials, its shift, the error of its largest."""
     tau = settled_at(temperature, row)
     steps = exp_steps(x, tau)
@@ -98,7 +98,7 @@ def softmax_of_rows(x, first, last, n, temperature, scratch, out, far):
     298 instead of 327 ns, interleaved runs on one Zen 4 core).
     """
     ahead = ahead_of(x, n, far, out)
-    steps, shift, missing = start_of_row(x, first, n, temperature)
+    steps, shift, missing = start_of_softmax_row(x, first, n, temperature)
     for row in range(first, last):
         start = row * n
         terms = terms_of_row(scratch, start, out)
@@ -109,7 +109,7 @@ def softmax_of_rows(x, first, last, n, temperature, scratch, out, far):
         high, low = inverse_of(out, total, error + missing)
         plain = shift.plain
         if row + 1 < last:
-            steps, shift, missing = start_of_row(x, row + 1, n, temperature)
+            steps, shift, missing = start_of_softmax_row(x, row + 1, n, temperature)
         if plain:
             scale_row(terms, start, n, high, low, True, out)
         else:
@@ -144,7 +144,7 @@ def softmax_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = out.size // n
     tau = settled(temperature)
-    rows_per_block = max(1, BLOCK_ELEMENTS // n)
+    rows_per_block = max(1, ROWS_BLOCK_ELEMENTS // n)
     far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block

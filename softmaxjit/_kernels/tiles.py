@@ -25,7 +25,7 @@ from .._simd.memory import (
 from .._simd.transpose import load_square, store_square, transposed
 from .._simd.vector import computed
 from .columns import partials, softmax_columns
-from .softmax import BLOCK_ELEMENTS
+from .softmax import ROWS_BLOCK_ELEMENTS
 from .temperature import settled, settled_at
 
 # Of a tile: a quarter of the smallest second-level caches, which also hold what is read and written.
@@ -55,7 +55,7 @@ def _tile_of(x, size):
 def rows_of_block(rows, n, rows_per_tile):
     """Return how many of so many rows, whole tiles, one thread takes at a time."""
     tiles = (rows + rows_per_tile - 1) // rows_per_tile
-    return rows_per_tile * max(1, BLOCK_ELEMENTS // (rows_per_tile * n), tiles // MOST_BLOCKS)
+    return rows_per_tile * max(1, ROWS_BLOCK_ELEMENTS // (rows_per_tile * n), tiles // MOST_BLOCKS)
 
 
 @helper
