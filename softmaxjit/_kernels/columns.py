@@ -201,7 +201,7 @@ def softmax_columns(tile, start, stride, n, temperature, memory):
     """
     largest, smallest = column_extremes(tile, start, stride, n)
     steps = exp_steps(tile, temperature)
-    shift = row_shift(tile, n, largest, smallest, temperature)
+    shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).reach)
     missing = missing_from_largest(tile, steps, shift, temperature)
     total, error = sum_columns(tile, start, stride, n, steps, shift, memory)
     high, low = inverse_of(tile, total, error + missing)

@@ -15,7 +15,7 @@ from .log_softmax import log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio
 from .others import OTHERS_BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
 from .partial import nothing
-from .shift import largest_exp, row_shift
+from .shift import largest_exp, limits_of, row_shift
 from .sums import add_pairs, scaled
 
 
@@ -101,7 +101,7 @@ def _write_columns(tile, start, stride, n, o, temperature):
 def log_softmax_columns(tile, start, stride, n, temperature, memory):
     """Log-softmax of as many rows as a vector has lanes, in place."""
     largest, smallest = column_extremes(tile, start, stride, n)
-    shift = row_shift(tile, n, largest, smallest, temperature)
+    shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).log_reach)
     log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory)
     write_columns(tile, start, stride, n, output_of(tile, largest, log, log_error, temperature), temperature)
 
@@ -120,7 +120,7 @@ def nan_columns(tile, start, stride, n):
 def logsumexp_columns(tile, start, stride, n, temperature, memory):
     """Log-sum-exp of as many rows as a vector has lanes, in place of their first elements."""
     largest, smallest = column_extremes(tile, start, stride, n)
-    shift = row_shift(tile, n, largest, smallest, temperature)
+    shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).log_reach)
     log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, True, memory)
     wide = widen(largest)
     infinite = magnitude(wide) == np.inf

@@ -8,14 +8,14 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
-from .._simd.memory import data_of, store_element
+from .._simd.memory import data_of, element_like, store_element
 from .ahead import ahead_of, are_far
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
 from .long_rows import shift_of_extremes
 from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing, pair_of
-from .shift import row_extremes
+from .shift import limits_of, row_extremes
 from .sums import add_pairs
 from .temperature import settled, settled_at
 
@@ -26,7 +26,8 @@ PART_ELEMENTS = 8 * OTHERS_BLOCK_ELEMENTS
 @helper
 def start_of_extremes(x, n, largest, smallest, temperature):
     """Return what the sum of a row needs of which the extremes are known."""
-    return start_of_shift(x, shift_of_extremes(x, n, largest, smallest, temperature), temperature)
+    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).log_reach)
+    return start_of_shift(x, shift, temperature)
 
 
 @helper
@@ -73,8 +74,7 @@ def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, 
 @helper
 def log_softmax_part(x, i, count, n, largest, smallest, log, log_error, temperature, out):
     """Write the results of a part of a row."""
-    shift = shift_of_extremes(x, n, largest, smallest, temperature)
-    o = output_of(x, shift.largest, log, log_error, temperature)
+    o = output_of(x, element_like(x, largest), log, log_error, temperature)
     if temperature == 1.0:
         log_softmax_output(x, i, count, o, out, False)
     else:

@@ -14,7 +14,7 @@ from .._simd.pairs import log1p_pair
 from .._simd.vector import Vector, computed
 from .ahead import ahead_of, are_far
 from .others import sum_of_others
-from .shift import largest_exp, shift_of_row
+from .shift import largest_exp, limits_of, shift_of_row
 
 
 class Start(NamedTuple):
@@ -29,7 +29,7 @@ class Start(NamedTuple):
 @helper
 def start_of_log_row(x, start, n, temperature):
     """Return what the sum of ``x[start : start + n]`` needs."""
-    return start_of_shift(x, shift_of_row(x, start, n, temperature), temperature)
+    return start_of_shift(x, shift_of_row(x, start, n, temperature, limits_of(x).log_reach), temperature)
 
 
 @helper

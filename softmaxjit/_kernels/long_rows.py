@@ -13,25 +13,25 @@ from .._jit import helper, kernel
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like
 from .ahead import ahead_of, are_far
-from .shift import row_extremes, row_shift
+from .shift import limits_of, row_extremes, row_shift
 from .softmax import inverse_of, scale_row
 from .sums import FLUSHED_ELEMENTS, add_pairs, missing_from_largest, sum_row
 from .temperature import settled, settled_at
 
 
 @helper
-def shift_of_extremes(x, n, largest, smallest, temperature):
+def shift_of_extremes(x, n, largest, smallest, temperature, farthest):
     """Return the shift of a row of which the extremes are known.
 
     Each block finds it for itself, as Numba shares out no loops that take named tuples from outside.
     """
-    return row_shift(x, n, element_like(x, largest), element_like(x, smallest), temperature)
+    return row_shift(x, n, element_like(x, largest), element_like(x, smallest), temperature, farthest)
 
 
 @helper
 def sum_flushed_block(x, start, count, n, largest, smallest, temperature, out, far):
     """Return the sum of a block's exponentials, which are stored in `out`, as a float64 pair."""
-    shift = shift_of_extremes(x, n, largest, smallest, temperature)
+    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach)
     steps = exp_steps(x, temperature)
     ahead = ahead_of(x, n, far, out)
     if shift.reached:
@@ -45,14 +45,14 @@ def inverse_of_blocks(x, n, largest, smallest, temperature, totals, errors, out)
     total = error = 0.0
     for block in range(totals.size):
         total, error = add_pairs(total, error, (totals[block], errors[block]))
-    shift = shift_of_extremes(x, n, largest, smallest, temperature)
+    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach)
     return inverse_of(out, total, error + missing_from_largest(x, exp_steps(x, temperature), shift, temperature))
 
 
 @helper
 def scale_block(x, start, count, n, largest, smallest, temperature, high, low, out):
     """Scale a block's exponentials."""
-    if shift_of_extremes(x, n, largest, smallest, temperature).plain:
+    if shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach).plain:
         scale_row(out, start, count, high, low, True, out)
     else:
         scale_row(out, start, count, high, low, False, out)

@@ -112,10 +112,25 @@ def parts_of_exp(v, steps, shift, reached, alone):
     return u, (select(v == shift.largest, 0, scale) if alone else scale)
 
 
-@helper
-def add_exp(total, lost, u, scale, precise):
+def add_exp(total: Any, lost: Any, u: Any, scale: Any, precise: Any) -> Any:
     """Return partial sums, and what they have lost, with ``u * scale + scale`` added, rounded unless `precise`."""
-    e = fma(u, scale, scale)
-    if precise:
-        lost = lost + fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
-    return add_term(total, lost, widen(e))
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(add_exp, inline=True)
+def _add_exp(total, lost, u, scale, precise):
+    if u.element == types.float32:
+
+        def of_float32(total, lost, u, scale, precise):
+            e = fma(widen(u), widen(scale), widen(scale)) if precise else widen(fma(u, scale, scale))
+            return add_term(total, lost, e)
+
+        return of_float32
+
+    def of_float64(total, lost, u, scale, precise):
+        e = fma(u, scale, scale)
+        if precise:
+            lost = lost + fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
+        return add_term(total, lost, e)
+
+    return of_float64

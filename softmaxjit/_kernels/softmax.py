@@ -73,7 +73,7 @@ def start_of_softmax_row(x, row, n, temperature):
     """Return what the sum of a row needs: the steps of its exponentials, its shift, the error of its largest."""
     tau = settled_at(temperature, row)
     steps = exp_steps(x, tau)
-    shift = shift_of_row(x, row * n, n, tau)
+    shift = shift_of_row(x, row * n, n, tau, limits_of(x).reach)
     return steps, shift, missing_from_largest(x, steps, shift, tau)
 
 
