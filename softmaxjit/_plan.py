@@ -87,7 +87,6 @@ class Plan(NamedTuple):
     kernel: Kernel | None
     plain: Callable[..., Any]
     parallel: bool
-    prepare: bool  # temperatures, and the mask with them, go into the rows first
     widen: bool = False  # rows of 16 bits, reordered if they are to be, become float32
     reorder: bool = False  # rows whose elements lie apart are copied before anything else
 
@@ -115,20 +114,22 @@ def plan(facts: Facts) -> Plan:
     is_carried = carrier_of(facts.dtype) != facts.dtype
     has_kernel = facts.compiled and (is_carried or facts.dtype in COMPILED_DTYPES)
     across = facts.inner > 1
-    has_across = has_kernel and direct and not facts.weighted and facts.operation in ACROSS
+    has_across = has_kernel and not facts.weighted and facts.operation in ACROSS
     if across and not (has_across and facts.n <= LONGEST_ACROSS):
         return plan(facts._replace(inner=1))._replace(reorder=True)
-    if is_carried and (facts.weighted or not direct or not facts.compiled):
-        # Only the kernels of plain rows read such elements; all other code would take their bits for integers.
+    may_be_short = has_kernel and not across and not facts.weighted
+    short = may_be_short and are_short(facts.operation, facts.dtype, facts.rows, facts.n)
+    if is_carried and (facts.weighted or not facts.compiled or not (direct or across or short)):
+        # All other code would take their bits for integers, and rows are prepared in the result: tiles hold them wider.
         return plan(facts._replace(dtype=np.dtype(np.float32)))._replace(widen=True)
     if not has_kernel:
-        return Plan(None, plain, parallel=False, prepare=False)
+        return Plan(None, plain, parallel=False)
     kernels = WEIGHTED if facts.weighted else KERNELS
     if across:
         kernels = ACROSS
-    elif not facts.weighted and are_short(facts.operation, facts.dtype, facts.rows, facts.n):
+    elif short:
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
-    if is_long(facts) and facts.threads != 1:
+    if is_long(facts) and direct and facts.threads != 1:
         kernels, parallel = LONG, True
-    return Plan(kernels[facts.operation], plain, parallel, prepare=not direct)
+    return Plan(kernels[facts.operation], plain, parallel)

@@ -11,7 +11,6 @@ from numba.core import config
 from . import _threads
 from ._args import Rows, reordered, widened
 from ._carriers import carried
-from ._kernels.prepare import MASKED_VALUES, fill_masked, prepare_rows
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ._plan import Facts, Plan, plan
 
@@ -33,12 +32,9 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
     kind = _kind(rows.temperature)
     with _threads_for(chosen, threads) as granted:
         parallel = granted > 1
-        x = _prepared(rows, rows.target, parallel) if chosen.prepare else _source(rows)
+        x = _source(rows)
         kernel = chosen.kernel.compiled(rows.x.dtype, kind, parallel=parallel, masked=isinstance(x, tuple))
         kernel(x, *_lengths(rows), rows.temperature, carried(rows.target))
-        if rows.where is not None:
-            fill = fill_masked.compiled(rows.x.dtype, parallel=parallel)
-            fill(carried(rows.target), rows.where, rows.n, rows.inner, MASKED_VALUES[operation])
     return rows
 
 
@@ -133,15 +129,6 @@ def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Row
 def _threads_for(chosen: Plan, threads: int | None) -> AbstractContextManager[int]:
     """Return a context that gives the number of threads to run on."""
     return _threads.parallel_threads(threads) if chosen.parallel else SERIAL
-
-
-def _prepared(rows: Rows, target: Array, parallel: bool) -> Array:
-    """Return the rows with masks and temperatures gone into them."""
-    x = _source(rows)
-    kind = _kind(rows.temperature)
-    prepare = prepare_rows.compiled(rows.x.dtype, kind, parallel=parallel, masked=isinstance(x, tuple))
-    prepare(x, rows.n, rows.temperature, target)
-    return target
 
 
 def _sign_of_sum(log: Array) -> Array:

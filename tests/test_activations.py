@@ -387,6 +387,19 @@ def test_out_may_overlap_x(dtype: Any, shift: int) -> None:
         assert_same_bits(out, expected)
 
 
+@pytest.mark.parametrize("temperatures", [[0.5, 1.0, 2.0, 3.0], [0.0, 1.0, np.inf, 1e-30]], ids=str)
+@pytest.mark.parametrize("function", SAME_SHAPE)
+def test_out_may_overlap_temperatures(function: Any, temperatures: list[float]) -> None:
+    x = sample((4, 30), np.float64)
+    expected = function(x, temperature=np.array(temperatures)[:, None])
+    for shift in (0, 1, 50):
+        out = np.zeros(120)
+        overlapping = out[shift : shift + 4].reshape(4, 1)
+        overlapping[:, 0] = temperatures
+        function(x, temperature=overlapping, out=out.reshape(4, 30))
+        assert_same_bits(out.reshape(4, 30), expected)
+
+
 @pytest.mark.parametrize("function", SAME_SHAPE)
 def test_out_may_be_x_transposed_or_reversed(function: Any) -> None:
     x = sample((6, 6))

@@ -24,7 +24,6 @@ from softmaxjit._kernels.log_tiles import (
     logsumexp_short_rows,
 )
 from softmaxjit._kernels.long_rows import softmax_long_rows
-from softmaxjit._kernels.prepare import fill_masked, prepare_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
 from softmaxjit._kernels.tiles import softmax_across, softmax_short_rows
@@ -69,13 +68,13 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     ),
     "logsumexp_long_rows": lambda a: logsumexp_long_rows.compiled(a.dtype)(a.flat.x, a.n, a.log),
     "softmax_rows masked": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
-        (a.flat.x, a.flat.where), a.n, a.flat.tau, a.flat.out
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
     "softmax_short_rows masked": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
-        (a.flat.x, a.flat.where), a.n, a.flat.tau, a.flat.out
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
     "softmax_across masked": lambda a: softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
-        (a.flat.x, a.flat.where), a.n, ROWS, a.flat.tau, a.flat.out
+        (a.flat.poisoned, a.flat.where), a.n, ROWS, a.flat.extreme, a.flat.out
     ),
     "softmax_short_rows": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
@@ -101,10 +100,6 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softmax_vjp_rows of temperature 1": lambda a: gradient_rows(softmax_vjp_rows, a, a.flat.ones),
     "log_softmax_vjp_rows": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.tau),
     "log_softmax_vjp_rows of temperature 1": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.ones),
-    "prepare_rows": lambda a: prepare_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
-        (a.flat.x, a.flat.where), a.n, a.flat.extreme, a.flat.out
-    ),
-    "fill_masked": lambda a: fill_masked.compiled(a.dtype)(a.flat.out, a.flat.where, a.n, 1, 0.0),
 }
 
 
@@ -113,7 +108,7 @@ GROUPS = {
     "softmax": ("softmax",),
     "log_softmax": ("log_softmax",),
     "logsumexp": ("logsumexp", "weighted_logsumexp_rows"),
-    "rows": ("softmax_rows", "log_softmax_rows", "prepare_rows", "fill_masked"),
+    "rows": ("softmax_rows", "log_softmax_rows"),
     "long_rows": ("softmax_long_rows", "log_softmax_long_rows", "logsumexp_long_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
@@ -128,8 +123,12 @@ def gradient_rows(kernel: Any, a: Any, temperatures: np.ndarray) -> None:
 @functools.cache
 def operands(n: int, dtype: Any) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(n)
+    x = (5 * rng.standard_normal((ROWS, n))).astype(dtype)
+    poisoned = x.copy()
+    poisoned[1, -1] = np.nan
     return {
-        "x": (5 * rng.standard_normal((ROWS, n))).astype(dtype),
+        "x": x,
+        "poisoned": poisoned,
         "wide": (1000 * rng.standard_normal((ROWS, n))).astype(dtype),
         "where": rng.random((ROWS, n)) < 0.7,
         "tau": np.array([[0.5], [1.0], [3.0]]),

@@ -16,6 +16,7 @@ from softmaxjit._plan import (
     LONGEST_ACROSS,
     PARALLEL_ELEMENTS,
     PLAIN,
+    SHORT,
     SHORT_ROWS,
     Facts,
     Plan,
@@ -83,7 +84,7 @@ def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(operation: str,
     chosen = planned(**across)
     assert name_of(chosen) == f"{operation}_across"
     assert not chosen.reorder
-    for changes in ({"n": LONGEST_ACROSS + 1}, {"operation": "softmax_vjp"}, {"lowest_temperature": 0.0}):
+    for changes in ({"n": LONGEST_ACROSS + 1}, {"operation": "softmax_vjp"}):
         others = {**across, **changes}
         assert planned(**others) == planned(**{**others, "inner": 1})._replace(reorder=True)
 
@@ -118,7 +119,6 @@ def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(oper
             few = SHORT_ROWS if are_short(operation, FLOAT32, rows, n) else 1
             assert chosen == planned(operation=operation, rows=few, n=1)
             assert not chosen.parallel
-            assert not chosen.prepare
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -161,19 +161,26 @@ def test_one_thread_asked_for_is_serial(threads: int | None, parallel: bool) -> 
     assert planned(rows=PARALLEL_ELEMENTS, n=2, threads=threads).parallel == parallel
 
 
-@pytest.mark.parametrize(
-    ("lowest", "highest", "prepare"),
-    [
-        (1.0, 1.0, False),
-        (SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE, False),
-        (np.nextafter(SMALLEST_TEMPERATURE, 0), 1.0, True),
-        (1.0, np.nextafter(LARGEST_TEMPERATURE, np.inf), True),
-        (0.0, 0.0, True),
-        (np.inf, np.inf, True),
-    ],
-)
-def test_temperatures_beyond_the_kernels_go_into_the_rows_first(lowest: float, highest: float, prepare: bool) -> None:
-    assert planned(lowest_temperature=lowest, highest_temperature=highest).prepare == prepare
+BEYOND = [
+    {"lowest_temperature": np.nextafter(SMALLEST_TEMPERATURE, 0)},
+    {"highest_temperature": np.nextafter(LARGEST_TEMPERATURE, np.inf)},
+    {"lowest_temperature": 0.0, "highest_temperature": 0.0},
+    {"lowest_temperature": np.inf, "highest_temperature": np.inf},
+]
+
+
+@pytest.mark.parametrize("changes", BEYOND)
+@pytest.mark.parametrize("operation", SHORT)
+def test_temperatures_decide_nothing_for_several_rows(operation: str, changes: dict[str, Any]) -> None:
+    for facts in ({}, {"rows": 100, "n": 5}, {"inner": 7}):
+        assert planned(operation=operation, **facts, **changes) == planned(operation=operation, **facts)
+
+
+@pytest.mark.parametrize("changes", BEYOND)
+def test_one_long_row_is_shared_out_only_at_temperatures_that_need_no_preparing(changes: dict[str, Any]) -> None:
+    within = {"lowest_temperature": SMALLEST_TEMPERATURE, "highest_temperature": LARGEST_TEMPERATURE}
+    assert name_of(planned(rows=1, n=LONG_ROW, **within)) == "softmax_long_rows"
+    assert name_of(planned(rows=1, n=LONG_ROW, **changes)) == "softmax_rows"
 
 
 @pytest.mark.parametrize("operation", KERNELS)
@@ -195,6 +202,15 @@ def test_kernels_take_plain_rows_of_16_bits_as_they_are(operation: str, dtype: A
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_rows_of_16_bits_are_widened_for_all_other_code(dtype: Any, changes: dict[str, Any]) -> None:
     assert planned(dtype=dtype, **changes) == planned(**changes)._replace(widen=True)
+
+
+@pytest.mark.parametrize("facts", [{"rows": 100, "n": 5}, {"inner": 7}])
+@pytest.mark.parametrize("changes", BEYOND)
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_tiles_hold_rows_of_16_bits_widened_at_any_temperature(
+    dtype: Any, changes: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    assert planned(dtype=dtype, **facts, **changes) == planned(**facts)
 
 
 def test_swapped_bytes_are_nothing_for_kernels() -> None:

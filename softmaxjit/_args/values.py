@@ -82,7 +82,7 @@ def checked_temperature(
         return float(value)
     one_per_row = tuple(1 if k in axes else length for k, length in enumerate(shape))
     try:
-        return broadcast_to(value.astype(np.float64), one_per_row)
+        return broadcast_to(value.astype(np.float64, copy=False), one_per_row)
     except ValueError:
         raise ValueError(
             f"temperature has shape {value.shape}; accepted are scalars and shapes that broadcast to {one_per_row}, "

@@ -11,25 +11,14 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, add_to_larger, larger, like, smaller
+from .._simd.arithmetic import add_exactly, add_to_larger, like
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
 from .._simd.vector import Vector
-from .shift import limits_of, row_shift
+from .shift import column_extremes, limits_of, row_shift
 from .softmax import inverse_of, scaled_element
 from .sums import missing_from_largest, scaled
-
-
-@helper
-def column_extremes(tile, start, stride, n):
-    """Return the largest and the smallest element of each row; NaN are passed over."""
-    high = splat(tile, -np.inf)
-    low = splat(tile, np.inf)
-    for i in range(n):
-        v = load(tile, start + i * stride)
-        high, low = larger(v, high), smaller(v, low)
-    return high, low
 
 
 @helper

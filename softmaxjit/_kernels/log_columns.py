@@ -10,12 +10,12 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import any_lane, widen
 from .._simd.memory import element_like, lanes, load, splat, store
 from .._simd.vector import Vector
-from .columns import column_extremes, put_partial, sum_of_partials
+from .columns import put_partial, sum_of_partials
 from .log_softmax import log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio
 from .others import OTHERS_BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
 from .partial import nothing
-from .shift import largest_exp, limits_of, row_shift
+from .shift import column_extremes, largest_exp, limits_of, row_shift
 from .sums import add_pairs, scaled
 
 

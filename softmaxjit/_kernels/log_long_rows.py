@@ -10,6 +10,7 @@ from numba import prange, types
 from .._jit import helper, kernel
 from .._simd.memory import data_of, element_like, store_element
 from .ahead import ahead_of, are_far
+from .fill import fill_rows
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
 from .long_rows import shift_of_extremes
@@ -105,6 +106,7 @@ def log_softmax_long_rows(x, n, temperature, out):
             i = start + part * size
             count = min(size, end - i)
             log_softmax_part(data_of(x), i, count, n, high, low, log, log_error, tau, data_of(out))
+        fill_rows(data_of(x), row, row + 1, n, data_of(out), -np.inf)
 
 
 @kernel(lambda x, out: (x, types.intp, out))

@@ -10,7 +10,9 @@ from .._simd.arithmetic import fma, larger, like, magnitude, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .ahead import ahead_of, are_far
+from .fill import fill_rows
 from .logsumexp import log_of_sum, start_of_log_row
+from .prepare import prepared
 from .shift import limits_of
 from .softmax import ROWS_BLOCK_ELEMENTS
 from .temperature import settled, settled_at
@@ -112,4 +114,7 @@ def log_softmax_rows(x, n, temperature, out):
     far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
-        log_softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, tau, data_of(out), far)
+        last = min(rows, first + rows_per_block)
+        source = prepared(data_of(x), first, last, n, temperature, data_of(out))
+        log_softmax_block(source, first, last, n, tau, data_of(out), far)
+        fill_rows(source, first, last, n, data_of(out), -np.inf)

@@ -1,11 +1,11 @@
 """Log-softmax and log-sum-exp of short rows, and along any axis, a tile at a time (see `tiles`)."""
 
+import numpy as np
 from numba import prange, types
 
 from .._jit import kernel
 from .._simd.memory import data_of, lanes
 from .log_columns import log_softmax_columns, logsumexp_columns
-from .temperature import settled
 from .tiles import across_block, rows_of_block, rows_of_tile, short_block
 
 
@@ -13,12 +13,11 @@ from .tiles import across_block, rows_of_block, rows_of_tile, short_block
 def log_softmax_short_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for small n."""
     rows = out.size // n
-    tau = settled(temperature)
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(log_softmax_columns, data_of(x), first, last, n, tau, n, data_of(out))
+        short_block(log_softmax_columns, data_of(x), first, last, n, temperature, n, data_of(out), -np.inf)
 
 
 @kernel(lambda x, out: (x, types.intp, out))
@@ -29,20 +28,21 @@ def logsumexp_short_rows(x, n, out):
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(logsumexp_columns, data_of(x), first, last, n, 1.0, 1, data_of(out))
+        short_block(logsumexp_columns, data_of(x), first, last, n, 1.0, 1, data_of(out), None)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))
 def log_softmax_across(x, n, inner, temperature, out):
     """Log-softmax along the middle of flat `x`, of shape (outer, n, inner), into flat `out`, which may be `x`."""
     rows = out.size // n
-    tau = settled(temperature)
     rows_per_tile = rows_of_tile(rows, n, inner, lanes(data_of(x)))
     rows_per_block = rows_of_block(rows, n, rows_per_tile)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        across_block(log_softmax_columns, data_of(x), first, last, n, inner, rows_per_tile, tau, n, data_of(out))
+        across_block(
+            log_softmax_columns, data_of(x), first, last, n, inner, rows_per_tile, temperature, n, data_of(out), -np.inf
+        )
 
 
 @kernel(lambda x, out: (x, types.intp, types.intp, out))
@@ -54,4 +54,4 @@ def logsumexp_across(x, n, inner, out):
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        across_block(logsumexp_columns, data_of(x), first, last, n, inner, rows_per_tile, 1.0, 1, data_of(out))
+        across_block(logsumexp_columns, data_of(x), first, last, n, inner, rows_per_tile, 1.0, 1, data_of(out), None)

@@ -13,6 +13,7 @@ from .._jit import helper, kernel
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like
 from .ahead import ahead_of, are_far
+from .fill import fill_rows
 from .shift import limits_of, row_extremes, row_shift
 from .softmax import inverse_of, scale_row
 from .sums import FLUSHED_ELEMENTS, add_pairs, missing_from_largest, sum_row
@@ -83,3 +84,4 @@ def softmax_long_rows(x, n, temperature, out):
         for block in prange(blocks):
             at = start + block * size
             scale_block(data_of(x), at, min(size, end - at), n, high, low, tau, factor, error, data_of(out))
+        fill_rows(data_of(x), row, row + 1, n, data_of(out), 0.0)

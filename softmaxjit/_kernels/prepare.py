@@ -1,34 +1,209 @@
-"""Before and after the row kernels: temperatures that go into the elements, and masked entries of NaN rows."""
+"""Temperatures beyond the range of the kernels: they go into the elements first, of the rows and tiles they concern.
+
+A row is made one whose softmax at the `remaining` temperature is what it was.  Scaling by a power of two is exact; rows
+whose maximum m is many temperatures away from 0 become x - m first, which is exact for every x that matters.
+"""
+
+import math
+from typing import Any
 
 import numpy as np
-from numba import prange, types
+from numba import types
 
-from .._jit import MASK, kernel
-from .._simd.memory import data_of, load_element, store_element
-from .temperature import rescale_row, temperature_at
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import larger, like, magnitude, select, smaller
+from .._simd.lanes import any_lane, widen
+from .._simd.memory import (
+    data_of,
+    element_like,
+    lanes,
+    load,
+    load_float64,
+    load_part,
+    moved,
+    splat,
+    store,
+    store_element,
+    store_part,
+)
+from .._simd.vector import Vector
+from .shift import column_extremes, row_extremes
+from .temperature import (
+    LARGEST_TEMPERATURE,
+    SMALLEST_TEMPERATURE,
+    is_direct,
+    remaining,
+    split_temperature,
+    temperature_at,
+)
 
-MASKED_VALUES = {"softmax": 0.0, "log_softmax": -np.inf}  # what masked entries become
+_FAR = 4096.0  # |m| / temperature from which x - m is exact for every x that matters
 
 
-@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
-def prepare_rows(x, n, temperature, out):
-    """Write rows for the row kernels: masked entries become -inf, and each temperature one that they take."""
-    for row in prange(out.size // n):
-        for i in range(row * n, row * n + n):
-            store_element(data_of(out), i, load_element(data_of(x), i))
-        rescale_row(out, row * n, n, temperature_at(temperature, row))
+# ----- elements
 
 
-@kernel(lambda _, out: (out, MASK, types.intp, types.intp, types.float64))
-def fill_masked(out, where, n, inner, fill):
-    """Give masked entries of NaN rows the value that they have in other rows; a row without others has only those.
+@helper
+def scale_of(temperature):
+    """Return the factor by which `rescaled` multiplies twice; 1 for a temperature that needs no preparing."""
+    return 1.0 if is_direct(temperature) else math.ldexp(1.0, -split_temperature(temperature)[1] // 2)
 
-    `out` has shape (outer, n, inner), and NaN rows are known by their first element.
-    """
-    for row in prange(out.size // n):
-        start = row // inner * (n - 1) * inner + row
-        first = load_element(data_of(out), start)
-        if first != first:
-            for i in range(start, start + n * inner, inner):
-                if not where[i]:
-                    store_element(data_of(out), i, fill)
+
+@helper
+def scaled_from(x, v, largest, scale):
+    """Return elements times ``scale**2``, from the maximum on where that is far away."""
+    value, peak = widen(v), widen(largest)
+    anchor = select(magnitude(peak) * scale * scale <= _FAR, like(peak, 0.0), peak)
+    # A difference could overflow: where `scale` is small, it comes first, and loses nothing that counts.
+    before, after = smaller(scale, 1.0), larger(scale, 1.0)
+    return element_like(x, (value * before - anchor * before) * before * after * after)
+
+
+@helper
+def limit_at_zero(v, largest):
+    """Return the elements for temperature 0: the ties for the maximum are left."""
+    return select(v < largest, like(v, -np.inf), v - largest)
+
+
+@helper
+def limit_at_infinity(v):
+    """Return the elements for infinite temperature: all alike that are not -inf."""
+    return select(v == -np.inf, v, v - v)
+
+
+def rescaled(x: Any, v: Any, largest: Any, temperature: Any, scale: Any) -> Any:
+    """Return a vector of elements of a row, or one of each row where what describes a row is a vector."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(rescaled, inline=True)
+def _rescaled(x, v, largest, temperature, scale):
+    if isinstance(temperature, Vector):
+
+        def of_rows(x, v, largest, temperature, scale):
+            changed = select(temperature == np.inf, limit_at_infinity(v), scaled_from(x, v, largest, scale))
+            changed = select(temperature == 0.0, limit_at_zero(v, largest), changed)
+            return select(scale == 1.0, v, changed)
+
+        return of_rows
+
+    def of_row(x, v, largest, temperature, scale):
+        if temperature == 0.0:
+            return limit_at_zero(v, largest)
+        if temperature == np.inf:
+            return limit_at_infinity(v)
+        if is_direct(temperature):
+            return v
+        return scaled_from(x, v, largest, scale)
+
+    return of_row
+
+
+# ----- rows
+
+
+def prepare_rows(x: Any, first: Any, last: Any, n: Any, temperature: Any, out: Any) -> Any:
+    """Write rows `first` to `last - 1` to `out` with their temperatures gone into them."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(prepare_rows)
+def _prepare_rows(x, first, last, n, temperature, out):
+    def implementation(x, first, last, n, temperature, out):
+        width = lanes(x)
+        for row in range(first, last):
+            tau = temperature_at(temperature, row)
+            scale = scale_of(tau)
+            i, end = row * n, row * n + n
+            largest, _ = row_extremes(x, i, n)
+            while i + width <= end:
+                store(out, i, rescaled(x, load(x, i), largest, tau, scale))
+                i += width
+            if i < end:
+                v = load_part(x, i, end - i, -np.inf)
+                store_part(out, i, end - i, rescaled(x, v, largest, tau, scale))
+
+    return implementation
+
+
+@helper
+def prepared(x, first, last, n, temperature, out):
+    """Return where to read rows from: `x`, or `out` if one of their temperatures has to go into the elements first."""
+    for row in range(first, last if are_several(temperature) else first + 1):
+        if not is_direct(temperature_at(temperature, row)):
+            prepare_rows(x, first, last, n, temperature, out)
+            return moved(x, out)
+    return x
+
+
+def are_several(temperature: Any) -> Any:
+    """Whether there is a temperature for each row."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(are_several, inline=True)
+def _are_several(temperature):
+    several = isinstance(temperature, types.Array)
+    return lambda temperature: several
+
+
+# ----- tiles
+
+
+def prepare_columns(tile: Any, start: Any, stride: Any, n: Any, temperature: Any, scale: Any) -> Any:
+    """Let the temperatures of as many rows as a vector has lanes go into them."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(prepare_columns)
+def _prepare_columns(tile, start, stride, n, temperature, scale):
+    def implementation(tile, start, stride, n, temperature, scale):
+        largest, _ = column_extremes(tile, start, stride, n)
+        for i in range(n):
+            at = start + i * stride
+            store(tile, at, rescaled(tile, load(tile, at), largest, temperature, scale))
+
+    return implementation
+
+
+def prepared_columns(
+    tile: Any, start: Any, stride: Any, n: Any, temperature: Any, first: Any, count: Any, memory: Any
+) -> Any:
+    """Return what is left of the temperatures of `count` rows of a tile, from row `first` on: one, or a vector."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(prepared_columns, inline=True)
+def _prepared_columns(tile, start, stride, n, temperature, first, count, memory):
+    if not isinstance(temperature, types.Array):
+
+        def of_one_temperature(tile, start, stride, n, temperature, first, count, memory):
+            if not is_direct(temperature):
+                prepare_columns(tile, start, stride, n, temperature, scale_of(temperature))
+            return remaining(temperature)
+
+        return of_one_temperature
+
+    def of_several(tile, start, stride, n, temperature, first, count, memory):
+        width = lanes(tile)
+        tau = temperatures_of(temperature, first, count, memory, tile)
+        if any_lane(tau < SMALLEST_TEMPERATURE) or any_lane(tau > LARGEST_TEMPERATURE):
+            for k in range(width):
+                each = temperature[first + k] if k < count else 1.0
+                store_element(memory, k, remaining(each))
+                store_element(memory, width + k, scale_of(each))
+            prepare_columns(tile, start, stride, n, tau, load_float64(memory, width, splat(tile, 0)))
+            tau = load_float64(memory, 0, splat(tile, 0))
+        return tau
+
+    return of_several
+
+
+@helper
+def temperatures_of(temperature, first, count, memory, tile):
+    """Return the temperatures of as many rows as a vector has lanes; 1 beyond `count`."""
+    if count == lanes(tile):
+        return load_float64(data_of(temperature), first, splat(tile, 0))
+    for k in range(lanes(tile)):
+        store_element(memory, k, temperature[first + k] if k < count else 1.0)
+    return load_float64(memory, 0, splat(tile, 0))

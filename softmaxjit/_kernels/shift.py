@@ -97,6 +97,17 @@ def row_extremes(x, start, n):
 
 
 @helper
+def column_extremes(tile, start, stride, n):
+    """Return the largest and the smallest element of each row; NaN are passed over."""
+    high = splat(tile, -np.inf)
+    low = splat(tile, np.inf)
+    for i in range(n):
+        v = load(tile, start + i * stride)
+        high, low = larger(v, high), smaller(v, low)
+    return high, low
+
+
+@helper
 def row_shift(x, n, largest, smallest, temperature, farthest):
     """Return the shift of a row of n elements with the given extremes, or of one row in each lane of them.
 

@@ -22,6 +22,8 @@ from .._simd.memory import (
 )
 from .._simd.vector import computed
 from .ahead import ahead_of, are_far
+from .fill import fill_rows
+from .prepare import prepared
 from .shift import limits_of, shift_of_row
 from .sums import missing_from_largest, sum_row
 from .temperature import settled, settled_at
@@ -148,4 +150,7 @@ def softmax_rows(x, n, temperature, out):
     far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
-        softmax_block(data_of(x), first, min(rows, first + rows_per_block), n, tau, data_of(out), far)
+        last = min(rows, first + rows_per_block)
+        source = prepared(data_of(x), first, last, n, temperature, data_of(out))
+        softmax_block(source, first, last, n, tau, data_of(out), far)
+        fill_rows(source, first, last, n, data_of(out), 0.0)

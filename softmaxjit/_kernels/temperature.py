@@ -16,7 +16,6 @@ SMALLEST_TEMPERATURE = 2.0**-40
 LARGEST_TEMPERATURE = 2.0**40
 
 _FARTHEST_EXPONENT = 1200  # beyond it every difference of two float64 is as good as infinite, or as 0
-_FAR = 4096.0  # |m| / temperature from which x - m is exact for every x that matters
 
 
 def temperature_at(temperature: Any, row: Any) -> Any:
@@ -33,7 +32,7 @@ def _temperature_at(temperature, row):
 
 @helper
 def is_direct(temperature):
-    """Whether the row kernels take the temperature as it is; else `rescale_row` must come first."""
+    """Whether the row kernels take the temperature as it is; else `prepare` comes first."""
     return SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE
 
 
@@ -52,12 +51,12 @@ def split_temperature(temperature):
 
 @helper
 def remaining(temperature):
-    """Return what is left of a temperature after `rescale_row`."""
+    """Return what is left of a temperature after `prepare`."""
     return temperature if is_direct(temperature) else split_temperature(temperature)[0]
 
 
 def settled(temperature: Any) -> Any:
-    """Return what is left of the temperature after `rescale_row`, or the temperatures of all rows as they are."""
+    """Return what is left of the temperature after `prepare`, or the temperatures of all rows as they are."""
     raise NotImplementedError("only inside compiled code")
 
 
@@ -78,36 +77,3 @@ def _settled_at(temperature, row):
     if isinstance(temperature, types.Array):
         return lambda temperature, row: remaining(temperature[row])
     return lambda temperature, row: temperature
-
-
-@helper
-def rescaled(value, largest, temperature, anchor, scale):
-    """Return one element, with the limits of temperature 0 and infinity taken."""
-    if temperature == 0.0:
-        distance = value - largest
-        return -np.inf if distance < 0.0 else distance
-    if temperature == np.inf:
-        return value if value == -np.inf else value - value
-    if scale < 1.0:  # the difference could overflow; scaling first loses nothing that counts beside the temperature
-        return (value * scale - anchor * scale) * scale
-    return ((value - anchor) * scale) * scale
-
-
-@helper
-def rescale_row(x, start, n, temperature):
-    """Make of a row one whose softmax at the `remaining` temperature is what it was at `temperature`.
-
-    Scaling by a power of two is exact; rows whose maximum m is many temperatures away from 0 become x - m first, which
-    is exact for every x that matters.
-    """
-    if is_direct(temperature):
-        return
-    _, exponent = split_temperature(temperature)
-    scale = math.ldexp(1.0, -exponent // 2)
-    largest = -np.inf
-    for i in range(start, start + n):
-        largest = max(largest, np.float64(x[i]))
-    near = abs(largest) * scale * scale <= _FAR
-    anchor = 0.0 if near else largest
-    for i in range(start, start + n):
-        x[i] = rescaled(np.float64(x[i]), largest, temperature, anchor, scale)

@@ -11,22 +11,14 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.memory import (
-    data_of,
-    lanes,
-    load,
-    load_float64,
-    load_part,
-    splat,
-    store,
-    store_element,
-    store_part,
-)
+from .._simd.lanes import any_lane
+from .._simd.memory import data_of, lanes, load, load_part, store, store_part
 from .._simd.transpose import load_square, store_square, transposed
 from .._simd.vector import computed
 from .columns import partials, softmax_columns
+from .fill import fill_lines
+from .prepare import prepared_columns
 from .softmax import ROWS_BLOCK_ELEMENTS
-from .temperature import settled, settled_at
 
 # Of a tile: a quarter of the smallest second-level caches, which also hold what is read and written.
 TILE_BYTES = 1 << 17
@@ -73,23 +65,11 @@ def copy_lines(source, at, stride, out, out_at, out_stride, n, length):
         out_at += out_stride
 
 
-def temperatures_of(temperature: Any, first: Any, count: Any, memory: Any, vector: Any) -> Any:
-    """Return the temperature of all rows, or those of as many rows as `vector` has lanes; 1 beyond `count`."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(temperatures_of, inline=True)
-def _temperatures_of(temperature, first, count, memory, vector):
-    if not isinstance(temperature, types.Array):
-        return lambda temperature, first, count, memory, vector: temperature
-    number = vector.lanes
-
-    def of_rows(temperature, first, count, memory, vector):
-        for k in range(number):
-            store_element(memory, k, settled_at(temperature, first + k) if k < count else 1.0)
-        return load_float64(memory, 0, vector)
-
-    return of_rows
+@helper
+def any_nan(tile, start):
+    """Whether any of as many rows as a vector has lanes is NaN, by their first results."""
+    v = load(tile, start)
+    return any_lane(v != v)
 
 
 # ----- short rows
@@ -116,8 +96,11 @@ def turn_to_rows(tile, n, line):
 
 
 @helper
-def short_block(columns, x, first, last, n, temperature, results, out):
-    """Apply `columns` to rows `first` to `last - 1`, and write `results` elements for each, n or 1."""
+def short_block(columns, x, first, last, n, temperature, results, out, masked):
+    """Apply `columns` to rows `first` to `last - 1`, and write `results` elements for each, n or 1.
+
+    `masked` is what masked entries become, None where there are none in the result.
+    """
     width = lanes(x)
     line = tile_of(x, width * (n + 1))
     tile = tile_of(x, width * (n + 2 * width))
@@ -126,25 +109,26 @@ def short_block(columns, x, first, last, n, temperature, results, out):
         count = min(width, last - row)
         copy_lines(x, row * n, 0, data_of(line), 0, 0, 1, count * n)
         turn_to_tile(data_of(line), n, data_of(tile))
-        tau_of_rows = temperatures_of(temperature, row, count, data_of(memory), splat(data_of(tile), 0))
-        columns(data_of(tile), 0, width, n, tau_of_rows, data_of(memory))
+        tau = prepared_columns(data_of(tile), 0, width, n, temperature, row, count, data_of(memory))
+        columns(data_of(tile), 0, width, n, tau, data_of(memory))
         if results == 1:
             copy_lines(data_of(tile), 0, 0, out, row, 0, 1, count)
         else:
             turn_to_rows(data_of(tile), n, data_of(line))
             copy_lines(data_of(line), 0, 0, out, row * n, 0, 1, count * n)
+        if any_nan(data_of(tile), 0):
+            fill_lines(x, row * n, 0, 1, count * n, out, masked)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
 def softmax_short_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for small n."""
     rows = out.size // n
-    tau = settled(temperature)
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(softmax_columns, data_of(x), first, last, n, tau, n, data_of(out))
+        short_block(softmax_columns, data_of(x), first, last, n, temperature, n, data_of(out), 0.0)
 
 
 # ----- rows along any axis
@@ -178,14 +162,24 @@ def empty_tile(tile, stride, out, first, last, n, inner):
 
 
 @helper
+def fill_across(x, first, last, n, inner, out, value):
+    """Give masked entries of rows `first` to `last - 1` a value."""
+    row = first
+    while row < last:
+        at, length = neighbours(row, last, n, inner)
+        fill_lines(x, at, inner, n, length, out, value)
+        row += length
+
+
+@helper
 def rows_of_tile(rows, n, inner, width):
     """Return how many rows, whole vectors of them, a tile takes."""
     return width * max(1, min(WIDEST, (min(rows, inner) + width - 1) // width, TILE_BYTES // (64 * n)))
 
 
 @helper
-def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, results, out):
-    """Apply `columns` to rows `first` to `last - 1`, and write `results` elements for each, n or 1."""
+def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, results, out, masked):
+    """`short_block` for rows that lie across memory."""
     width = lanes(x)
     # An odd number of vectors apart, elements do not compete for one place in the cache.
     stride = (rows_per_tile // width | 1) * width
@@ -194,20 +188,26 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
     for row in range(first, last, rows_per_tile):
         end = min(last, row + rows_per_tile)
         fill_tile(x, row, end, n, inner, data_of(tile), stride)
+        nan = False
         for c in range(0, end - row, width):
-            tau_of_rows = temperatures_of(temperature, row + c, end - row - c, data_of(memory), splat(data_of(tile), 0))
-            columns(data_of(tile), c, stride, n, tau_of_rows, data_of(memory))
+            count = min(width, end - row - c)
+            tau = prepared_columns(data_of(tile), c, stride, n, temperature, row + c, count, data_of(memory))
+            columns(data_of(tile), c, stride, n, tau, data_of(memory))
+            nan |= any_nan(data_of(tile), c)
         empty_tile(data_of(tile), stride, out, row, end, results, inner)
+        if nan:
+            fill_across(x, row, end, n, inner, out, masked)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))
 def softmax_across(x, n, inner, temperature, out):
     """Softmax along the middle of flat `x`, of shape (outer, n, inner), into flat `out`, which may be `x`."""
     rows = out.size // n
-    tau = settled(temperature)
     rows_per_tile = rows_of_tile(rows, n, inner, lanes(data_of(x)))
     rows_per_block = rows_of_block(rows, n, rows_per_tile)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        across_block(softmax_columns, data_of(x), first, last, n, inner, rows_per_tile, tau, n, data_of(out))
+        across_block(
+            softmax_columns, data_of(x), first, last, n, inner, rows_per_tile, temperature, n, data_of(out), 0.0
+        )

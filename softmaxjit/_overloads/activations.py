@@ -8,7 +8,6 @@ from numba.np.numpy_support import as_dtype
 
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.log_softmax import log_softmax_rows
-from .._kernels.prepare import MASKED_VALUES, fill_masked, prepare_rows
 from .._kernels.softmax import softmax_rows
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
 from ..activations import log_softmax, softmax
@@ -38,7 +37,7 @@ from .rows import (
 )
 
 
-def _overload(function: Any, kernel: Kernel, masked_value: float) -> None:
+def _overload(function: Any, kernel: Kernel) -> None:
     @compiled_as(function, inline=True)
     def _factory(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
         refuse_threads(threads)
@@ -51,12 +50,10 @@ def _overload(function: Any, kernel: Kernel, masked_value: float) -> None:
         masked = checked_where(x, where)
         # Where it is not, the rows go through a buffer, which is also the place of the result.
         in_order = not checked_out(out, element, x.ndim) or out.layout == "C"
-        fill = fill_masked.compiled(dtype)
-        prepare = prepare_rows.compiled(dtype, temperature_kind, masked=masked)
         compute = kernel.compiled(dtype, temperature_kind, masked=masked)
 
         def normalised(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
-            return normalise(x, axis, temperature, where, out, dtype, in_order, masked_value, compute, prepare, fill)
+            return normalise(x, axis, temperature, where, out, dtype, in_order, compute)
 
         # For what the kernel takes as it is.  No other function is passed an array, as each would count references to
         # it: this takes 10 ns besides the kernel, `normalise` 40 (rows of ten float32, interleaved runs).
@@ -66,14 +63,14 @@ def _overload(function: Any, kernel: Kernel, masked_value: float) -> None:
             if x.size > 0 and out.shape == x.shape and apart and is_last(axis, last) and is_direct(temperature):
                 compute(flat_view(x), x.shape[last], np.float64(temperature), flat_view(out))
                 return out
-            return normalise(x, axis, temperature, where, out, dtype, in_order, masked_value, compute, prepare, fill)
+            return normalise(x, axis, temperature, where, out, dtype, in_order, compute)
 
         as_it_is = x.layout == "C" and x.dtype == element and not masked and not isinstance(temperature, types.Array)
         return direct if as_it_is and in_order and not absent(out) else normalised
 
 
 @routine
-def normalise(x, axis, temperature, where, out, dtype, in_order, masked_value, compute, prepare, fill):
+def normalise(x, axis, temperature, where, out, dtype, in_order, compute):
     """Make rows of the arguments and run a kernel on them."""
     is_axis = axes_of(x, axis)
     tau = temperatures(x, is_axis, temperature)
@@ -85,44 +82,13 @@ def normalise(x, axis, temperature, where, out, dtype, in_order, masked_value, c
     n = row_length(x.shape, is_axis)
     if in_order and are_last(is_axis) and not overlap(x, out):
         rows, target = flat_view(contiguous(x, dtype)), flat_view(result)
-        run(rows, mask, n, tau, target, masked_value, compute, prepare, fill)
+        compute(source_of(rows, mask), n, tau, target)
     else:
         buffer = row_order(x, x.shape, is_axis, np.empty(x.size, dtype))
-        run(buffer, mask, n, tau, buffer, masked_value, compute, prepare, fill)
+        compute(source_of(buffer, mask), n, tau, buffer)
         put_rows(buffer, is_axis, result)
     return result
 
 
-def needs_preparing(temperature: Any) -> Any:
-    """Whether a temperature has to go into the rows before the row kernels take them."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(needs_preparing)
-def _needs_preparing(temperature):
-    if not isinstance(temperature, types.Array):
-        return lambda temperature: not is_direct(temperature)
-
-    def any_of_them(temperature):
-        for value in temperature:
-            if not is_direct(value):
-                return True
-        return False
-
-    return any_of_them
-
-
-@routine
-def run(x, where, n, temperature, out, masked_value, compute, prepare, fill):
-    """Run a kernel on flat rows."""
-    if needs_preparing(temperature):
-        prepare(source_of(x, where), n, temperature, out)
-        compute(source_of(out, where), n, temperature, out)
-    else:
-        compute(source_of(x, where), n, temperature, out)
-    if where is not None:
-        fill(out, where, n, 1, masked_value)
-
-
-_overload(softmax, softmax_rows, MASKED_VALUES["softmax"])
-_overload(log_softmax, log_softmax_rows, MASKED_VALUES["log_softmax"])
+_overload(softmax, softmax_rows)
+_overload(log_softmax, log_softmax_rows)

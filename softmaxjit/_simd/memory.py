@@ -45,6 +45,17 @@ def data_of(typingctx, array):
 
 
 @intrinsic
+def moved(typingctx, data, elements):
+    """Return the address of other elements, with the mask that `data` may have."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _, where = parts_of(context, builder, data, args[0])
+        return args[1] if where is None else joined_parts(context, builder, data, args[1], where)
+
+    return data(data, types.CPointer(data.dtype)), generate
+
+
+@intrinsic
 def counted_from(typingctx, data, index):
     """Return the address at whose `index` is the first element of `data`."""
 
