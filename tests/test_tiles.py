@@ -78,7 +78,8 @@ def test_extreme_temperatures_give_each_row_the_bits_it_has_alone(operation: str
             for (i, _, *rest), tau in np.ndenumerate(np.broadcast_to(temperature, one_per_row)):
                 row = (i, slice(None), *rest)
                 alone = OPERATIONS[operation](x[row].copy(), temperature=tau, where=kept[row].copy())
-                assert_same_bits(np.ascontiguousarray(result[row]), alone)
+                # NumPy's own tests do not see that two NaN of bfloat16 are alike.
+                assert_same_bits(result[row].astype(np.float64), alone.astype(np.float64))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
