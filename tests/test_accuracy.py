@@ -3,8 +3,11 @@
 import warnings
 
 import mpmath
+import numba
 import numpy as np
 import pytest
+
+from softmaxjit._kernels.shift import _LIMITS
 
 from .oracles import DTYPES, LENGTHS, OPERATIONS, TEMPERATURES, Operation, families, ulp_error
 
@@ -196,3 +199,14 @@ def test_the_logarithm_of_certainty_is_exactly_zero(dtype: type, temperature: fl
         assert OPERATIONS[1].compute(np.array([value], dtype), temperature=temperature)[0] == 0
         certain = np.array([value, -np.inf], dtype)
         assert OPERATIONS[1].compute(certain, temperature=temperature).tolist() == [0, -np.inf]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_elements_far_below_the_maximum_meet_no_subnormal_number_and_come_to_nothing(dtype: type) -> None:
+    """In powers of two: what is raised to the reach is multiplied by the low part of the inverse of a sum."""
+    limits, info = _LIMITS[numba.from_dtype(np.dtype(dtype))], np.finfo(dtype)
+    reach, log_reach = -limits.reach / np.log(2), -limits.log_reach / np.log(2)
+    most_elements = 24
+    assert np.log2(limits.headroom) + reach + np.log2(info.eps) - most_elements > info.minexp
+    assert reach < info.minexp
+    assert log_reach + most_elements < np.log2(dtype(info.smallest_subnormal)) - 1

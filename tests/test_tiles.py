@@ -67,12 +67,12 @@ def result_of(operation: str, x: np.ndarray, axis: int) -> np.ndarray:
 @pytest.mark.parametrize("operation", OF_SAME_SHAPE)
 def test_extreme_temperatures_give_each_row_the_bits_it_has_alone(operation: str, dtype: Any) -> None:
     rng = np.random.default_rng(1)
-    for shape in ((40, 5), (40, 60), (3, 40, 21), (9, 1)):
-        x = np.round(30 * rng.standard_normal(shape)).astype(dtype)
+    for shape, size in itertools.product(((40, 5), (40, 60), (3, 40, 21), (9, 1)), (30, 6000)):
+        x = np.round(size * rng.standard_normal(shape)).astype(dtype)
         x.flat[::40] = rng.choice([-np.inf, np.inf, np.nan], x.flat[::40].shape)
         where = rng.random(shape) < 0.7
         one_per_row = (shape[0], 1, *shape[2:])
-        mixed = rng.choice([0.0, np.inf, 5e-324, 1e-30, 1e30, 2.0**-40, 2.0**40, 0.7, 1.0], one_per_row)
+        mixed = rng.choice([0.0, np.inf, 5e-324, 1e-30, 1e30, 2.0**-40, 2.0**40, 0.7, 1.0, 3e3], one_per_row)
         for temperature, kept in itertools.product((mixed, 0.0, 1e-30, np.inf), (where | True, where)):
             result = OPERATIONS[operation](x, 1, temperature=temperature, where=kept)
             for (i, _, *rest), tau in np.ndenumerate(np.broadcast_to(temperature, one_per_row)):
