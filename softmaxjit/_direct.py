@@ -18,8 +18,9 @@ from numba.core import config
 
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
-from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, are_short, plan
+from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, Plan, are_short, plan
 from ._run import on_threads
+from ._simd.target import vector_bytes
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
@@ -27,7 +28,7 @@ Entry = Callable[..., None]
 
 empty, may_share_memory, ndarray = np.empty, np.may_share_memory, np.ndarray
 
-LONGEST_SHORT = max(longest for by_size in SHORT_ROW.values() for longest in by_size.values())
+LONGEST_SHORT = max(n for by_vector in SHORT_ROW.values() for by_size in by_vector.values() for n in by_size.values())
 
 LAST_AXIS = -1  # CPython has one -1, so that `is` finds the default in one step; another would only take the next test
 
@@ -47,7 +48,7 @@ class Entries(dict[DType, Entry | None]):
 
     def __missing__(self, dtype: DType) -> Entry | None:
         # Below PARALLEL_ELEMENTS the plan depends on nothing else but whether rows are short and many.
-        kernel = plan(Facts(self.operation, dtype, self._rows, 1, compiled=not config.DISABLE_JIT)).kernel
+        kernel = self._planned(dtype, self._rows, 1, None).kernel
         if kernel is None:
             return None  # and not kept, as there is no end to dtypes
         self[dtype] = entry = carrying(kernel.entry(dtype, *self._variant), dtype)
@@ -55,9 +56,13 @@ class Entries(dict[DType, Entry | None]):
 
     def _on_threads(self, dtype: DType, rows: int, n: int, threads: int | None) -> Entry | None:
         """Return what takes a large call, or one that says on how many threads."""
-        chosen = plan(Facts(self.operation, dtype, rows, n, threads=threads, compiled=not config.DISABLE_JIT))
-        entry = on_threads(chosen, threads, dtype, *self._variant)
+        entry = on_threads(self._planned(dtype, rows, n, threads), threads, dtype, *self._variant)
         return None if entry is None else carrying(entry, dtype)
+
+    def _planned(self, dtype: DType, rows: int, n: int, threads: int | None) -> Plan:
+        compiled = not config.DISABLE_JIT
+        vectors = vector_bytes()
+        return plan(Facts(self.operation, dtype, rows, n, threads=threads, vector_bytes=vectors, compiled=compiled))
 
 
 def carrying(entry: Entry, dtype: DType) -> Entry:
@@ -116,7 +121,7 @@ def same_shape(
         entry(x, size, temperature, out)
     else:
         n = x.shape[-1]
-        if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
+        if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n, vector_bytes()):
             entry = OF_SHORT_ROWS[entries.operation][dtype]
         entry(x.ravel(), n, temperature, out.ravel())  # type: ignore[misc]
     result: Array = out
@@ -155,7 +160,7 @@ def reduced(
         result = out
     else:
         return None
-    if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n):
+    if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n, vector_bytes()):
         entry = OF_SHORT_ROWS[entries.operation][dtype]
     entry(x.ravel(), n, result.ravel())  # type: ignore[misc]
     return result if left or out is not None else result[()]

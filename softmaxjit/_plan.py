@@ -44,13 +44,20 @@ COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # cores).  At half as many, softmax of float32 gained nothing (22.0 and 22.6 µs).
 PARALLEL_ELEMENTS = 1 << 16
 
-# Rows of up to so many elements are turned into lanes, by the bytes of an element: 16 rows of 24 float32 took 1.0 µs so
-# and 1.6 one by one, of 32 1.2 and 1.1; 8 rows of 10 float64 0.5 and 0.9, of 32 1.2 and 0.8 (medians of interleaved
-# runs, one Zen 3 core).  The others wait for a logarithm in each row: a row of 10 float32 took 23 (log_softmax 31) ns
-# so and 70 (95) alone, of 40 52 (58) and 88 (92); of 32 float64 104 (140) and 132 (187), and as long as alone where
-# all tiles are read again for confident rows; so did 48 float32.
-_SHORT_OF_LOG = {4: 40, 8: 31}
-SHORT_ROW = {"softmax": {4: 24, 8: 15}, "log_softmax": _SHORT_OF_LOG, "logsumexp": _SHORT_OF_LOG}
+# Rows of up to so many elements are turned into lanes, by the bytes of the target's vectors and of an element.
+#
+# Of 32 bytes: 16 rows of 24 float32 took 1.0 µs so and 1.6 one by one, of 32 1.2 and 1.1; 8 rows of 10 float64 0.5 and
+# 0.9, of 32 1.2 and 0.8 (medians of interleaved runs, one Zen 3 core).  The others wait for a logarithm in each row: a
+# row of 10 float32 took 23 (log_softmax 31) ns so and 70 (95) alone, of 40 52 (58) and 88 (92); of 32 float64 104 (140)
+# and 132 (187), and as long as alone where all tiles are read again for confident rows; so did 48 float32.
+#
+# Of 64 bytes, where more is done while a row waits: of the time one by one, softmax of 32, 48, 64 and 96 float32 took
+# 0.53, 0.66, 0.95 and 1.18, of 32, 40 and 64 float64 0.75, 0.87 and 1.12; log_softmax of 64, 96, 128 and 160 float32
+# 0.54, 0.73, 0.93 and 1.06, of float64 0.70, 0.82, 0.92 and 1.04; logsumexp less (one core with AVX-512, which others
+# share, processor time).
+_OF_LOG = {32: {4: 40, 8: 31}, 64: {4: 112, 8: 112}}
+_OF_SOFTMAX = {32: {4: 24, 8: 15}, 64: {4: 60, 8: 40}}
+SHORT_ROW = {"softmax": _OF_SOFTMAX, "log_softmax": _OF_LOG, "logsumexp": _OF_LOG}
 
 # So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.
 SHORT_ROWS = 8
@@ -78,6 +85,7 @@ class Facts(NamedTuple):
     highest_temperature: float = 1.0
     weighted: bool = False
     threads: int | None = None  # what the user asked for
+    vector_bytes: int = 32  # of the target
     compiled: bool = True  # whether Numba compiles at all
 
 
@@ -91,9 +99,11 @@ class Plan(NamedTuple):
     reorder: bool = False  # rows whose elements lie apart are copied before anything else
 
 
-def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int) -> bool:
+def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, vector_bytes: int) -> bool:
     """Whether rows, contiguous and unweighted, have a kernel that takes several at once."""
-    return operation in SHORT and rows >= SHORT_ROWS and n <= SHORT_ROW[operation][max(4, dtype.itemsize)]
+    if operation not in SHORT or rows < SHORT_ROWS:
+        return False
+    return n <= SHORT_ROW[operation][vector_bytes][max(4, dtype.itemsize)]
 
 
 def is_long(facts: Facts) -> bool:
@@ -118,7 +128,7 @@ def plan(facts: Facts) -> Plan:
     if across and not (has_across and facts.n <= LONGEST_ACROSS):
         return plan(facts._replace(inner=1))._replace(reorder=True)
     may_be_short = has_kernel and not across and not facts.weighted
-    short = may_be_short and are_short(facts.operation, facts.dtype, facts.rows, facts.n)
+    short = may_be_short and are_short(facts.operation, facts.dtype, facts.rows, facts.n, facts.vector_bytes)
     if is_carried and (facts.weighted or not facts.compiled or not (direct or across or short)):
         # All other code would take their bits for integers, and rows are prepared in the result: tiles hold them wider.
         return plan(facts._replace(dtype=np.dtype(np.float32)))._replace(widen=True)

@@ -13,6 +13,7 @@ from ._args import Rows, reordered, widened
 from ._carriers import carried
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ._plan import Facts, Plan, plan
+from ._simd.target import vector_bytes
 
 Array = np.ndarray[Any, Any]
 
@@ -119,7 +120,9 @@ def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Row
     weighted = operation == "logsumexp" and rows.second is not None
     compiled = not config.DISABLE_JIT
     inner = rows.inner
-    facts = Facts(operation, rows.x.dtype, number, rows.n, inner, lowest, highest, weighted, threads, compiled)
+    facts = Facts(
+        operation, rows.x.dtype, number, rows.n, inner, lowest, highest, weighted, threads, vector_bytes(), compiled
+    )
     chosen = plan(facts)
     if chosen.reorder:
         rows = reordered(rows)

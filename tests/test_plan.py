@@ -50,21 +50,29 @@ def test_weights_have_their_kernel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "dtype", "longest"),
+    ("operation", "dtype", "vector_bytes", "longest"),
     [
-        ("softmax", np.float16, 24),
-        ("softmax", np.float32, 24),
-        ("softmax", np.float64, 15),
-        ("log_softmax", np.float16, 40),
-        ("log_softmax", np.float32, 40),
-        ("log_softmax", np.float64, 31),
-        ("logsumexp", np.float16, 40),
-        ("logsumexp", np.float32, 40),
-        ("logsumexp", np.float64, 31),
+        ("softmax", np.float16, 32, 24),
+        ("softmax", np.float32, 32, 24),
+        ("softmax", np.float64, 32, 15),
+        ("log_softmax", np.float16, 32, 40),
+        ("log_softmax", np.float32, 32, 40),
+        ("log_softmax", np.float64, 32, 31),
+        ("logsumexp", np.float16, 32, 40),
+        ("logsumexp", np.float32, 32, 40),
+        ("logsumexp", np.float64, 32, 31),
+        ("softmax", np.float16, 64, 60),
+        ("softmax", np.float32, 64, 60),
+        ("softmax", np.float64, 64, 40),
+        ("log_softmax", np.float32, 64, 112),
+        ("log_softmax", np.float64, 64, 112),
+        ("logsumexp", np.float32, 64, 112),
+        ("logsumexp", np.float64, 64, 112),
     ],
 )
-def test_short_rows_are_turned_into_lanes(operation: str, dtype: Any, longest: int) -> None:
+def test_short_rows_are_turned_into_lanes(operation: str, dtype: Any, vector_bytes: int, longest: int) -> None:
     short = {"operation": operation, "dtype": np.dtype(dtype), "n": longest, "rows": SHORT_ROWS}
+    short["vector_bytes"] = vector_bytes
     assert name_of(planned(**short)) == f"{operation}_short_rows"
     assert name_of(planned(**short, highest_temperature=np.inf)) == f"{operation}_short_rows"
     assert name_of(planned(**{**short, "n": longest + 1})) == f"{operation}_rows"
@@ -116,7 +124,7 @@ def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(oper
     for rows, n in itertools.product((1, 2, 3, 16, 1000, PARALLEL_ELEMENTS), repeat=2):
         if rows * n < PARALLEL_ELEMENTS:
             chosen = planned(operation=operation, rows=rows, n=n)
-            few = SHORT_ROWS if are_short(operation, FLOAT32, rows, n) else 1
+            few = SHORT_ROWS if are_short(operation, FLOAT32, rows, n, 32) else 1
             assert chosen == planned(operation=operation, rows=few, n=1)
             assert not chosen.parallel
 
