@@ -31,6 +31,7 @@ from numba import types
 from numba.core import codegen, config
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.imputils import lower_constant
+from numba.core.runtime import rtsys
 from numba.np.ufunc.dufunc import DUFunc
 
 from ._carriers import carrier_of
@@ -58,12 +59,19 @@ def _target() -> tuple[Any, ...]:
 
 def _stamp() -> str:
     digest = hashlib.sha256(repr(_target()).encode())
-    package = Path(__file__).parent
+    package = str(Path(__file__).parent)  # all in strings, since paths as objects would take most of the time
     # A compiled file outside __pycache__ stands for a source that was not installed.
-    compiled = {path for path in package.rglob("*.pyc") if path.parent.name != "__pycache__"}
-    for path in sorted({*package.rglob("*.py"), *compiled}):
-        digest.update(path.relative_to(package).as_posix().encode())
-        digest.update(path.read_bytes())
+    sources = [
+        f"{directory}{os.sep}{name}"
+        for directory, _, names in os.walk(package)
+        if not directory.endswith("__pycache__")
+        for name in names
+        if name.endswith((".py", ".pyc"))
+    ]
+    for path in sorted(sources):
+        digest.update(path.removeprefix(package).replace(os.sep, "/").encode())
+        with open(path, "rb") as source:  # noqa: PTH123
+            digest.update(source.read())
     return digest.hexdigest()[:12]
 
 
@@ -289,13 +297,26 @@ class _GuardedCache:
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
-            result = self._cache.load_overload(signature, context)
+            result = self._load(signature, context)
             if result is None or STAMP in result.fndesc.qualname:
                 return result
         except Exception:  # noqa: S110 - a file may hold anything
             pass
         self._forget()
         return None
+
+    def _load(self, signature: Any, context: Any) -> Any:
+        """Load machine code into a process that may never compile.
+
+        Numba's `load_overload` first imports all that its compiler may need, scipy.linalg among it: 0.23 of the 0.24 s
+        that the first softmax of a process took.  Machine code needs the symbols of Numba's runtime alone; those of a
+        threading layer come with the code that names them.  What is compiled later makes up for the rest by itself.
+        """
+        load = getattr(self._cache, "_load_overload", None)
+        if load is None:
+            return self._cache.load_overload(signature, context)
+        rtsys.initialize(context)
+        return load(signature, context)
 
     def save_overload(self, signature: Any, result: Any) -> None:
         try:

@@ -35,7 +35,7 @@ def _raised(v):
     "kernels.py": """
 import numba
 import numpy as np
-from numba import types
+from numba import prange, types
 from ._jit import kernel
 from .helpers import raised, scaled
 
@@ -50,6 +50,13 @@ def counting(x, n, out):
             else:
                 total += raised(scaled(x[i]))
         out[row] = total + 1000.0 * missing
+
+@kernel(lambda x, out: (x, out))
+def with_scratch(x, out):
+    for row in prange(out.size):
+        scratch = np.empty(1)
+        scratch[0] = raised(x[row])
+        out[row] = scratch[0]
 
 def report(name="float64"):
     dispatcher = counting.compiled(np.dtype(name))
@@ -117,6 +124,28 @@ def files(directory: Path) -> set[Path]:
 def test_the_second_process_loads_what_the_first_compiled(packages: Path, cache: Path) -> None:
     assert run(REPORT, cache, packages) == {"values": RIGHT, "hits": 0}
     assert run(REPORT, cache, packages) == {"values": RIGHT, "hits": 1}
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_process_that_only_loads_imports_no_compiler(packages: Path, cache: Path, parallel: bool) -> None:
+    """Nor scipy.linalg with it; what it loads may allocate and run in parallel, and it may compile later."""
+    script = f"""
+    import json
+    import sys
+    import numba
+    import numpy as np
+    from miniature.helpers import raised
+    from miniature.kernels import with_scratch
+    dispatcher = with_scratch.compiled(np.dtype("float64"), parallel={parallel})
+    out = np.empty(3)
+    dispatcher(np.arange(3.0), out)
+    compiler = [name for name in ("numba.np.linalg", "scipy.linalg") if name in sys.modules]
+    later = numba.njit(lambda x: raised(x[1]))(np.arange(3.0))
+    print(json.dumps([out.tolist(), sum(dispatcher.stats.cache_hits.values()), compiler, later]))
+    """
+    right = [1.0, 2.0, 3.0]
+    assert run(script, cache, packages) == [right, 0, ["numba.np.linalg", "scipy.linalg"], 2.0]
+    assert run(script, cache, packages) == [right, 1, [], 2.0]
 
 
 EDITS = {

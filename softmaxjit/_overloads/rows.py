@@ -7,7 +7,6 @@ from numba import types
 from numba.core.imputils import impl_ret_borrowed
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from .._args.values import TEMPERATURES
 from .._jit import compiled_as, routine
@@ -128,10 +127,17 @@ def flat_view(typingctx, x):
     flat = x.copy(ndim=1, layout="C")
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        array = arrayobj.make_array(x)(context, builder, args[0])
-        view = arrayobj.make_array(flat)(context, builder)
-        shape, strides = [array.nitems], [array.itemsize]
-        arrayobj.populate_array(view, array.data, shape, strides, array.itemsize, array.meminfo, array.parent)
+        array = context.make_array(x)(context, builder, args[0])
+        view = context.make_array(flat)(context, builder)
+        context.populate_array(
+            view,
+            data=array.data,
+            shape=[array.nitems],
+            strides=[array.itemsize],
+            itemsize=array.itemsize,
+            meminfo=array.meminfo,
+            parent=array.parent,
+        )
         return impl_ret_borrowed(context, builder, flat, view._getvalue())
 
     return flat(x), generate
@@ -142,7 +148,7 @@ def address(typingctx, x):
     """Return the address of an array's first element."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = arrayobj.make_array(x)(context, builder, args[0]).data
+        data = context.make_array(x)(context, builder, args[0]).data
         return builder.ptrtoint(data, context.get_value_type(types.intp))
 
     return types.intp(x), generate

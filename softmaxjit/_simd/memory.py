@@ -9,7 +9,6 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 from .halves import narrowed, widened
 from .masked import MaskedData, joined_parts, mask_address, parts_of, unless_masked
@@ -29,7 +28,7 @@ def data_of(typingctx, array):
     """
 
     def address(context: Any, builder: Any, array_type: Any, value: Any) -> Any:
-        return arrayobj.make_array(array_type)(context, builder, value).data
+        return context.make_array(array_type)(context, builder, value).data
 
     if isinstance(array, types.Array):
         data = types.CPointer(array.dtype)
