@@ -19,6 +19,7 @@ import hashlib
 import os
 import re
 import types as python_types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,14 @@ import numpy as np
 from llvmlite import binding
 from numba import types
 from numba.core import codegen, config
+from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.imputils import lower_constant
 from numba.core.runtime import rtsys
 from numba.np.ufunc.dufunc import DUFunc
 
 from ._carriers import carrier_of
+from ._trust import distrust
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
 
@@ -267,23 +270,59 @@ def kernel(signature: Callable[..., tuple[types.Type, ...]]) -> Callable[[Callab
     return lambda body: Kernel(body, signature)
 
 
-def cache_directory() -> str | None:
-    """Return where compiled kernels are kept, or None where they are not."""
-    dispatcher = numba.njit(**_OPTIONS)(_kernels[0].body)
-    _enable_cache(dispatcher)
-    cache = getattr(dispatcher, "_cache", None)  # a plain function if compiling is turned off
-    return getattr(cache, "cache_path", None)
+def cache_directory() -> str:
+    """Return where compiled kernels are kept, or raise a `NoCache` that says why they are not."""
+    return _cache_of(numba.njit(**_OPTIONS)(_kernels[0].body)).cache_path
+
+
+class NoCache(Exception):  # noqa: N818
+    """Says why compiled kernels are not kept."""
+
+
+class _UntrustedDirectory(NoCache):
+    pass
 
 
 def _enable_cache(dispatcher: Any) -> None:
-    """Turn the on-disk cache on, unless the user turned it off or there is nowhere to write."""
-    if os.environ.get("SOFTMAXJIT_CACHE", "1") == "0" or config.DISABLE_JIT:
-        return
+    """Turn the on-disk cache on where there can be one; elsewhere each process compiles for itself."""
     try:
-        dispatcher.enable_caching()
+        dispatcher._cache = _cache_of(dispatcher)
+    except _UntrustedDirectory as refusal:
+        _warn_once(str(refusal))
+    except NoCache:
+        pass
+
+
+def _cache_of(dispatcher: Any) -> "_GuardedCache":
+    for name, value in (("SOFTMAXJIT_CACHE", "0"), ("NUMBA_DISABLE_JIT", "1")):
+        if os.environ.get(name) == value:
+            raise NoCache(f"{name}={value}")
+    if config.DISABLE_JIT:
+        raise NoCache("compiling is turned off")
+    try:
+        cache = FunctionCache(dispatcher.py_func)
     except Exception:
-        return  # Numba raises where no directory is writable; then each process compiles for itself.
-    dispatcher._cache = _GuardedCache(dispatcher._cache)
+        raise NoCache("no directory to write to") from None
+    # Beside the sources lies what Python compiled of them, and whoever can write there needs no cache to plant code.
+    if Path(cache.cache_path).parent != Path(dispatcher.py_func.__code__.co_filename).parent:
+        objection = distrust(cache.cache_path)
+        if objection is not None:
+            raise _UntrustedDirectory(objection)
+    return _GuardedCache(cache)
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(objection: str) -> None:
+    if objection not in _warned:
+        _warned.add(objection)
+        warnings.warn(
+            f"softmaxjit compiles without keeping the result: {objection}.  Set NUMBA_CACHE_DIR to a directory of your "
+            "own that no other user may write to, or SOFTMAXJIT_CACHE=0 to do without.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 class _GuardedCache:

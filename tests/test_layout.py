@@ -19,7 +19,8 @@ COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "overload", "overload_me
 # Each layer, from the door down, and the layers it may import besides itself.
 ARROWS = {
     "_carriers": set(),
-    "_jit": {"_carriers"},
+    "_jit": {"_carriers", "_trust"},
+    "_trust": set(),
     "_threads": set(),
     "_simd": {"_jit", "_carriers"},
     "_kernels": {"_jit", "_simd"},

@@ -1,6 +1,5 @@
 """``softmaxjit info``: what a bug report needs to say about where the library runs."""
 
-import os
 import platform
 
 import llvmlite
@@ -52,9 +51,7 @@ def threading_layer() -> str:
 
 def cache_directory() -> str:
     """Return where compiled kernels are kept, or why they are not."""
-    directory = _jit.cache_directory()
-    if directory is not None:
-        return directory
-    reasons = {"SOFTMAXJIT_CACHE": "0", "NUMBA_DISABLE_JIT": "1"}
-    given = [f"{name}={value}" for name, value in reasons.items() if os.environ.get(name) == value]
-    return f"off ({', '.join(given) or 'no directory to write to'})"
+    try:
+        return _jit.cache_directory()
+    except _jit.NoCache as reason:
+        return f"off ({reason})"
