@@ -5,6 +5,7 @@ import typing
 
 from . import _overloads  # noqa: F401  makes the names below work in compiled code
 from .activations import log_softmax, logsumexp, softmax
+from .compilation import warmup
 from .gradients import log_softmax_vjp, softmax_vjp
 
 if typing.TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "softmax_vjp",
     "softplus",
     "temperature_scale",
+    "warmup",
 ]
 
 

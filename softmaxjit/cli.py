@@ -17,6 +17,9 @@ from ._commands.demo import demo
 from ._commands.info import info
 from ._commands.problem import DTYPES
 from ._commands.problem import OPERATIONS as COMPARED
+from ._commands.warmup import warmup
+from ._warmup import ALL_DTYPES
+from ._warmup import OPERATIONS as COMPILED
 
 # Whether a file can be read is found out by reading it.
 FILE = click.Path(path_type=Path, readable=False)
@@ -109,6 +112,23 @@ def bench_command(**options: Any) -> None:
     Ctrl-C ends it; files are then as they were.
     """
     bench(Options(**options))
+
+
+@commands.command("warmup")
+@click.option(
+    "--op", "operations", type=click.Choice(list(COMPILED)), multiple=True, help="May be given several times."
+)
+@click.option(
+    "--dtype", "dtypes", type=click.Choice(list(ALL_DTYPES)), multiple=True, help="May be given several times."
+)
+@click.option("--all", "everything", is_flag=True, help="Masks, weights and temperatures by row too; all dtypes.")
+def warmup_command(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> None:
+    """Compile ahead, for the cache, what calls from Python would compile.
+
+    By default all operations for float32 and float64, without masks, weights and temperatures by row. It takes a
+    minute or two, with --all many. What is in the cache already is loaded.
+    """
+    warmup(operations, dtypes, everything)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

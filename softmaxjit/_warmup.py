@@ -1,0 +1,152 @@
+"""The kernels that calls from Python run, compiled one after the other before there is a call.
+
+To compile a parallel kernel, or to load it, makes Numba launch its threading layer, which a process that forks later
+must not have.  So they are compiled in a process of their own, for the cache alone, beside the serial ones in this.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba.core import config
+
+from . import _jit, _threads
+from ._carriers import CARRIERS
+from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, LONG_ROW, SHORT, WEIGHTED, Facts, is_long
+
+OPERATIONS = tuple(KERNELS)
+DTYPES = tuple(dtype.name for dtype in COMPILED_DTYPES)
+ALL_DTYPES = (*DTYPES, *CARRIERS)
+
+_OTHER_PROCESS = "from softmaxjit._warmup import compile_parallel; compile_parallel()"
+
+
+class Task(NamedTuple):
+    """A kernel for one kind of arguments."""
+
+    kernel: _jit.Kernel
+    dtype: "np.dtype[Any]"
+    variant: tuple[numba.types.Type, ...] = ()
+    masked: bool = False
+
+
+class Warmed(NamedTuple):
+    """A kernel that is ready.
+
+    Attributes
+    ----------
+    kernel : str
+        Its name, and for which arguments it is if not for the plainest.
+    dtype : str
+        Of the arrays.
+    parallel : bool
+        Whether it runs on several threads.
+    seconds : float
+        How long it took to compile or to load.
+    compiled : bool
+        Whether it was compiled; if not, it was loaded from the cache.
+    """
+
+    kernel: str
+    dtype: str
+    parallel: bool
+    seconds: float
+    compiled: bool
+
+
+def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> list[Task]:
+    """Return what calls without masks, weights and temperatures by row need, or also all that others do."""
+    found = []
+    for dtype in map(dtype_of, dtypes):
+        for operation in operations:
+            variants = _variants(operation, everything)
+            tables = [KERNELS, SHORT, ACROSS, LONG]
+            if not is_long(Facts(operation, dtype, 1, LONG_ROW)):
+                tables.remove(LONG)
+            kernels = [table[operation] for table in tables if operation in table]
+            found += [Task(kernel, dtype, *variant) for kernel in kernels for variant in variants]
+            if everything and dtype in COMPILED_DTYPES and operation in WEIGHTED:
+                found.append(Task(WEIGHTED[operation], dtype))
+    return found
+
+
+def dtype_of(name: str) -> "np.dtype[Any]":
+    """Return the dtype of a name; that of bfloat16 is ml_dtypes'."""
+    # The module comes with whatever makes such arrays.
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
+
+
+def _variants(operation: str, everything: bool) -> list[tuple[tuple[numba.types.Type, ...], bool]]:
+    """Return for which temperatures there are kernels of an operation, each without and with a mask."""
+    temperatures: list[tuple[numba.types.Type, ...]] = [()]
+    if operation != "logsumexp":
+        temperatures = [(ONE_FOR_ALL,), (ONE_FOR_EACH_ROW,)] if everything else [(ONE_FOR_ALL,)]
+    masks = (False, True) if everything and not operation.endswith("_vjp") else (False,)
+    return [(temperature, masked) for temperature in temperatures for masked in masks]
+
+
+def warm(task: Task, *, parallel: bool) -> Warmed:
+    """Compile a kernel, or load it."""
+    kernel, dtype, variant, masked = task
+    start = time.perf_counter()
+    dispatcher = kernel.compiled(dtype, *variant, parallel=parallel, masked=masked)
+    seconds = time.perf_counter() - start
+    by_row = ONE_FOR_EACH_ROW in variant
+    kind = ", ".join(["a temperature for each row"] * by_row + ["masked"] * masked)
+    name = f"{kernel.body.__name__} ({kind})" if kind else kernel.body.__name__
+    return Warmed(name, dtype.name, parallel, seconds, compiled=not dispatcher.stats.cache_hits)
+
+
+def warmed(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> Iterator[Warmed]:
+    """Yield what is ready; from the other process too, if there is one."""
+    other = _other_process(operations, dtypes, everything) if has_parallel() else None
+    try:
+        for task in tasks(operations, dtypes, everything):
+            yield warm(task, parallel=False)
+        if other is not None:
+            for line in other.stdout or ():
+                yield Warmed(**json.loads(line))
+            if other.wait() != 0:
+                raise RuntimeError(
+                    f"the process that compiles parallel kernels ended with exit status {other.returncode}"
+                )
+    finally:
+        if other is not None:
+            other.kill()
+            other.communicate()
+
+
+def has_parallel() -> bool:
+    """Whether parallel kernels can be used here, and be compiled for the cache by another process."""
+    can_start = bool(sys.executable) and not getattr(sys, "frozen", False)
+    if config.NUMBA_NUM_THREADS == 1 or not can_start or not _threads.layer_is_safe():
+        return False
+    try:
+        _jit.cache_directory()
+    except _jit.NoCache:
+        return False
+    return True
+
+
+def _other_process(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> "subprocess.Popen[str]":
+    return subprocess.Popen(  # noqa: S603  this very interpreter
+        [sys.executable, "-c", _OTHER_PROCESS, json.dumps([operations, dtypes, everything])],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def compile_parallel() -> None:
+    """Do the other process's part, and print each kernel that is ready."""
+    for task in tasks(*json.loads(sys.argv[1])):
+        print(json.dumps(warm(task, parallel=True)._asdict()), flush=True)

@@ -1,0 +1,238 @@
+"""warmup: after it nothing is left to compile, in this process, in its children and in those that start later."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import softmaxjit
+from softmaxjit import _direct, _jit, _run, _threads, _warmup, warmup
+from softmaxjit.__main__ import main
+
+from .children import run
+
+COUNTING = """
+import json
+import os
+import sys
+import numba
+import numpy as np
+from numba.core import event
+
+compiled = []
+
+class Listener(event.Listener):
+    def on_start(self, event):
+        compiled.append(str(event.data["dispatcher"]))
+
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Listener())
+import softmaxjit
+
+def calls():
+    # One row and many, for one thread and for several, and one long row: of four kernels two, which is quick enough.
+    for shape in ((10,), (40, 500), (1 << 9, 500), (1 << 18,)):
+        assert np.isfinite(softmaxjit.logsumexp(np.ones(shape, np.float32))).all()
+        softmaxjit.logsumexp(np.ones(shape, np.float32), threads=1)
+
+def layer():
+    try:
+        return numba.threading_layer()
+    except ValueError:
+        return None
+"""
+
+FEWER = "from softmaxjit import _warmup; _warmup.SHORT, _warmup.ACROSS = {}, {}"
+WARM = f"""{COUNTING}
+{FEWER}
+_warmup._OTHER_PROCESS = "{FEWER}; _warmup.compile_parallel()"
+entries = softmaxjit.warmup(["logsumexp"], ["float32"])
+warmed, launched = len(compiled), layer()
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    calls()
+    os.write(writer, json.dumps([len(compiled) - warmed, layer()]).encode())
+    os._exit(0)
+os.close(writer)
+assert os.waitpid(child, 0)[1] == 0
+in_child = json.loads(os.read(reader, 1000))
+calls()
+left = len(compiled) - warmed
+print(json.dumps([[entry._asdict() for entry in entries], warmed > 0, launched, in_child, left]))
+"""
+
+LATER = f"{COUNTING}calls(); print(json.dumps(len(compiled)))"
+
+KERNELS_OF_LOGSUMEXP = {"logsumexp_rows", "logsumexp_long_rows", "logsumexp_short_rows", "logsumexp_across"}
+
+
+def test_after_warmup_nothing_compiles_here_in_a_fork_and_in_the_next_process(tmp_path: Path) -> None:
+    entries, compiled, launched, (in_child, childs_layer), left = run(WARM, tmp_path, NUMBA_NUM_THREADS="2")
+    names = ("logsumexp_rows", "logsumexp_long_rows")
+    expected = {(name, "float32", parallel) for name in names for parallel in (False, True)}
+    assert {(entry["kernel"], entry["dtype"], entry["parallel"]) for entry in entries} == expected
+    assert len(entries) == len(expected)
+    assert compiled
+    assert all(entry["compiled"] and entry["seconds"] > 0 for entry in entries)
+    assert launched is None
+    assert in_child == 0
+    assert childs_layer is not None  # so that the child is free to run in parallel
+    assert left == 0
+    assert run(LATER, tmp_path, NUMBA_NUM_THREADS="2") == 0
+
+    entries, compiled, launched, *_ = run(WARM, tmp_path, NUMBA_NUM_THREADS="2")
+    assert len(entries) == len(expected)
+    assert not compiled
+    assert not any(entry["compiled"] for entry in entries)
+    assert launched is None
+
+
+# --------------------------------------------------------------------------------------------------- what is compiled
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Return the list of kernels that are asked for from now on, and have none of them compile or run."""
+    found: list[tuple[Any, ...]] = []
+
+    def compiled(self: _jit.Kernel, dtype: Any, *variant: Any, parallel: bool = False, masked: bool = False) -> Any:
+        found.append((self.body.__name__, dtype.name, *map(str, variant), masked, parallel))
+        return lambda *_: None
+
+    def entry(self: _jit.Kernel, dtype: Any, *variant: Any) -> Any:
+        return compiled(self, dtype, *variant)
+
+    monkeypatch.setattr(_jit.Kernel, "compiled", compiled)
+    monkeypatch.setattr(_jit.Kernel, "entry", entry)
+    for name in ("same_shape", "reduced", "two_operands"):
+        monkeypatch.setattr(_direct, name, lambda *_: None)  # all calls go the long way, to the same kernels
+    return found
+
+
+def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
+    yield from (((10,), -1), ((40, 5), -1), ((40, 500), -1), ((9, 200), 0))
+    yield from (((1 << 15, 5), -1), ((1 << 9, 500), -1), ((500, 1 << 9), 0), ((1 << 18,), -1), ((1 << 15, 9), 0))
+
+
+def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool) -> None:
+    for threads in (1, 2):  # those that are to be had
+        granted = {True: nullcontext(threads), False: nullcontext(1)}
+        monkeypatch.setattr(_run, "_threads_for", lambda chosen, _, granted=granted: granted[chosen.parallel])
+        for shape, axis in shapes():
+            call(np.ones(shape, dtype), axis, everything)
+
+
+def call(x: np.ndarray, axis: int, everything: bool) -> None:
+    temperatures: list[Any] = [1.0]
+    masks = [None]
+    if everything:
+        temperatures += [np.full(x.max(axis, keepdims=True).shape, 2.0), 0.0, 1e300]
+        temperatures.append(0 * temperatures[1])
+        masks.append(x > 0)
+        softmaxjit.logsumexp(x, axis, b=2.0)
+    for mask in masks:
+        softmaxjit.logsumexp(x, axis, where=mask)
+        for temperature in temperatures:
+            softmaxjit.softmax(x, axis, temperature=temperature, where=mask)
+            softmaxjit.log_softmax(x, axis, temperature=temperature, where=mask)
+    for temperature in [temperature for temperature in temperatures if np.all(temperature)]:
+        softmaxjit.softmax_vjp(x, x, axis, temperature=temperature)
+        softmaxjit.log_softmax_vjp(x, x, axis, temperature=temperature)
+
+
+def listed(dtypes: tuple[str, ...], *, everything: bool) -> set[tuple[Any, ...]]:
+    return {
+        (task.kernel.body.__name__, task.dtype.name, *map(str, task.variant), task.masked, parallel)
+        for task in _warmup.tasks(_warmup.OPERATIONS, dtypes, everything)
+        for parallel in (False, True)
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_plain_calls_ask_for_is_compiled(
+    dtype: str, asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_all(dtype, monkeypatch, everything=False)
+    assert set(asked_for) - listed((dtype,), everything=False) == set()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", ml_dtypes.bfloat16])
+def test_what_any_call_asks_for_is_compiled_with_all(
+    dtype: Any, asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_all(dtype, monkeypatch, everything=True)
+    # What has 16 bits takes copies in float32 to some kernels.
+    assert set(asked_for) - listed((np.dtype(dtype).name, "float32"), everything=True) == set()
+
+
+def test_no_kernel_is_compiled_that_no_call_asks_for(
+    asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dtype in ("float32", "float64", "float16", ml_dtypes.bfloat16):
+        call_all(dtype, monkeypatch, everything=True)
+    assert listed(_warmup.ALL_DTYPES, everything=True) - set(asked_for) == set()
+
+
+# ----------------------------------------------------------------------------------------------- arguments, the command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("softmax",), TypeError, r"operations is 'softmax'; accepted are sequences of names, such as \['softmax'\]"),
+        ((None, "float32"), TypeError, "dtypes is 'float32'"),
+        ((["sofmax"],), ValueError, "operations has 'sofmax'; accepted are softmax, log_softmax, logsumexp"),
+        ((None, ["int8"]), ValueError, "dtypes has 'int8'; accepted are float32, float64, float16, bfloat16"),
+    ],
+)
+def test_wrong_names_are_refused(arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        warmup(*arguments)
+
+
+@pytest.mark.parametrize("why", ["one thread", "unsafe layer", "no cache"])
+def test_no_other_process_starts_where_parallel_kernels_would_be_of_no_use(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _warmup.has_parallel()
+    if why == "one thread":
+        monkeypatch.setattr("numba.core.config.NUMBA_NUM_THREADS", 1)
+    elif why == "unsafe layer":
+        monkeypatch.setattr(_threads, "layer_is_safe", lambda: False)
+    else:
+        monkeypatch.setenv("SOFTMAXJIT_CACHE", "0")
+    monkeypatch.setattr(_warmup, "_OTHER_PROCESS", "raise SystemExit(3)")
+    assert not any(entry.parallel for entry in warmup(["logsumexp"], ["float32"]))
+
+
+def test_an_other_process_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_warmup, "_OTHER_PROCESS", "raise SystemExit(3)")
+    with pytest.raises(RuntimeError, match="ended with exit status 3"):
+        warmup(["logsumexp"], ["float32"])
+
+
+def test_the_command_lists_what_is_ready_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warmup", "--op", "logsumexp", "--dtype", "float32"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 8
+    assert {line.split()[0] for line in lines[1:]} == KERNELS_OF_LOGSUMEXP
+    assert {tuple(line.split()[1:3]) for line in lines[1:]} == {("float32", "one"), ("float32", "many")}
+    assert last.endswith(f" loaded; kept in {_jit.cache_directory()}")
+
+
+def test_the_command_needs_a_cache(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SOFTMAXJIT_CACHE", "0")
+    assert main(["warmup"]) == 1
+    assert capsys.readouterr().err == "softmaxjit: there is no cache to compile for: SOFTMAXJIT_CACHE=0\n"
+
+
+def test_without_jit_there_is_nothing_to_do(tmp_path: Path) -> None:
+    script = "import json, softmaxjit; print(json.dumps(softmaxjit.warmup(all=True)))"
+    assert run(script, tmp_path, NUMBA_DISABLE_JIT="1") == []
