@@ -33,6 +33,11 @@ REACH = {types.float32: 130.0, types.float64: 1060.0}
 LARGEST_SHIFT = {types.float32: 256.0, types.float64: 2048.0}
 N_BITS = 13
 
+# Of `_keep_leading_bits`: a product with n is exact, in float32 with what is left of a float64 step.  As numbers, because
+# Numba compiles a loop for a power.
+_SPLITTER32 = 2.0 ** (53 - 24 + N_BITS) + 1.0
+_SPLITTER64 = 2.0**N_BITS + 1.0
+
 # Every result of the float32 exp_scaled carries this factor.  Chosen so that FACTOR * 2**(j / 8) lies within 0.026 ulp
 # of a float32 for every j (a search over all 24-bit factors): the table then adds no error.
 FACTOR = 12903870 * 2.0**-23
@@ -65,9 +70,9 @@ class Steps64(NamedTuple):
 
 
 @helper
-def _keep_leading_bits(value, dropped):
-    """Round `value` to `dropped` fewer bits: Veltkamp's splitting."""
-    big = value * (2.0**dropped + 1.0)
+def _keep_leading_bits(value, splitter):
+    """Round `value` to k fewer bits, where `splitter` is 2**k + 1: Veltkamp's splitting."""
+    big = value * splitter
     return big - (big - value)
 
 
@@ -86,7 +91,7 @@ def _exp_steps(array, divisor):
 
         def of_float32(array, divisor):
             step = divisor * (LN2 / 8)
-            high = _keep_leading_bits(step, 53 - 24 + N_BITS)
+            high = _keep_leading_bits(step, _SPLITTER32)
             inverse = 1.0 / divisor
             return Steps32(
                 element_like(array, 1.0 / step),
@@ -102,7 +107,7 @@ def _exp_steps(array, divisor):
     def of_float64(array, divisor):
         step, error = multiply_exactly(divisor, LN2)
         error = error + divisor * LN2_ERROR
-        high = _keep_leading_bits(step, N_BITS)
+        high = _keep_leading_bits(step, _SPLITTER64)
         inverse = 1.0 / divisor
         return Steps64(1.0 / step, -high, ((high - step) - error) * inverse, inverse)
 
