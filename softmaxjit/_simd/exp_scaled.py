@@ -33,8 +33,8 @@ REACH = {types.float32: 130.0, types.float64: 1060.0}
 LARGEST_SHIFT = {types.float32: 256.0, types.float64: 2048.0}
 N_BITS = 13
 
-# Of `_keep_leading_bits`: a product with n is exact, in float32 with what is left of a float64 step.  As numbers, because
-# Numba compiles a loop for a power.
+# Of `_keep_leading_bits`, so that a product with n is exact: in float32 with a step that float64 holds, and in float64.
+# As numbers, because Numba compiles a loop for a power.
 _SPLITTER32 = 2.0 ** (53 - 24 + N_BITS) + 1.0
 _SPLITTER64 = 2.0**N_BITS + 1.0
 
