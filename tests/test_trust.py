@@ -132,10 +132,10 @@ def test_such_a_directory_is_neither_read_nor_written_and_that_is_said_once(tmp_
     sys.modules["scipy"] = None
     import numpy as np
     from softmaxjit import _jit, logsumexp
-    from softmaxjit._kernels.prepare import fill_masked
+    from softmaxjit._kernels.copy import stream_copy
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        kernels = [fill_masked.compiled(np.dtype(name)) for name in ("float32", "float64")]
+        kernels = [stream_copy.compiled(np.dtype(name)) for name in ("float32", "float64")]
     hits = sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels)
     try:
         where = _jit.cache_directory()
