@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench-peers clean
+.PHONY: demo test lint fuzz bench-peers clean
 
 demo: $(VENV)/.demo
 	$(BIN)/softmaxjit demo
@@ -15,6 +15,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Random calls against the oracle; stopped and started again, it goes on where it was.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz --calls 200000 --seed 0 --state .fuzz-0.json
 
 # Side by side with the peers that the virtual environment has (see CONTRIBUTING.md).
 bench-peers: $(VENV)/.demo

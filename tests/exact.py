@@ -6,6 +6,8 @@ They take the arguments of the public functions, so that a test can run the same
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import ml_dtypes
+import mpmath
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
@@ -27,9 +29,9 @@ def assert_exact(result: Any, exact: Exact) -> None:
     assert result.dtype == exact.dtype
     assert result.shape == exact.value.shape
     finite = np.isfinite(exact.value)
-    np.testing.assert_array_equal(result[~finite], exact.value[~finite].astype(result.dtype))
+    np.testing.assert_array_equal(result[~finite].astype(np.longdouble), exact.value[~finite])
     value, scale = exact.value[finite], np.broadcast_to(exact.scale, result.shape)[finite]
-    tiny = np.finfo(result.dtype).tiny
+    tiny = ml_dtypes.finfo(result.dtype).tiny
     assert (np.abs(result[finite][np.abs(value) < tiny]) <= np.maximum(tiny, scale[np.abs(value) < tiny])).all()
     assert ulp_error(result[finite], value, scale) <= exact.ulp
 
@@ -79,11 +81,21 @@ def logsumexp_row(x: np.ndarray, b: np.ndarray) -> tuple[Any, Any, Any]:
     largest = x.max()
     terms = b * np.exp(x - largest)
     leading = np.argmax(np.abs(terms))
-    ratio = np.delete(terms, leading).sum() / terms[leading]
-    if ratio == -1:
-        return -np.inf, 0, 0
-    log = np.log(np.abs(terms[leading])) + (np.log1p(ratio) if ratio > -0.5 else np.log(np.abs(1 + ratio)))
-    return largest + log, np.sign(terms[leading]) * np.sign(1 + ratio), np.maximum(np.abs(largest), np.abs(log))
+    sign = np.sign(terms[leading])
+    log = np.log(np.abs(terms[leading])) + np.log1p(np.abs(np.delete(terms, leading)).sum() / np.abs(terms[leading]))
+    if (b != 1).any() and (np.abs(log) < 0.1 or (np.sign(b) != sign).any()):
+        log, sign = log_in_many_digits(x, b, largest)
+    return largest + log, sign, np.maximum(np.abs(largest), np.abs(log))
+
+
+def log_in_many_digits(x: np.ndarray, b: np.ndarray, largest: Any) -> tuple[Any, Any]:
+    """Return log(abs(sum)) and the sign of sum(b * exp(x - largest)), which may be next to 0, or to 1."""
+    with mpmath.workdps(60):
+        exponentials = (mpmath.exp(mpmath.mpf(float(v)) - float(largest)) for v in x)
+        total = mpmath.fsum(float(weight) * e for weight, e in zip(b, exponentials, strict=True))
+        if total == 0:
+            return -np.inf, 0
+        return np.longdouble(mpmath.nstr(mpmath.log(abs(total)), 25)), int(mpmath.sign(total))
 
 
 def in_rows(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -94,14 +106,26 @@ def in_rows(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return array.transpose([*others, *axes]).reshape(count, n)
 
 
+def from_rows(rows: np.ndarray, axes: tuple[int, ...], shape: Any) -> np.ndarray:
+    """Return the array of which `in_rows` has made these rows."""
+    order = [*(k for k in range(len(shape)) if k not in axes), *axes]
+    return rows.reshape([shape[k] for k in order]).transpose(np.argsort(order, kind="stable"))
+
+
+def result_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype of a result."""
+    is_float = dtype.kind == "f" or dtype.name == "bfloat16"
+    return dtype.newbyteorder("=") if is_float else np.dtype(np.float64)
+
+
 def operand(x: Any, where: Any, axis: Any, shape: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, ...], np.dtype]:
     """Return rows, which of their entries count, the axes, and the dtype of the result."""
     kept = np.ones(shape, bool) if where is None else np.broadcast_to(where, shape)
     kept = kept & ~np.broadcast_to(np.ma.getmaskarray(x), shape)
     array = np.broadcast_to(np.asarray(x), shape)
     axes = tuple(range(array.ndim)) if axis is None else tuple(sorted(normalize_axis_tuple(axis, array.ndim)))
-    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
-    return in_rows(array.astype(np.longdouble), axes), in_rows(kept, axes), axes, dtype
+    dtype = result_dtype(array.dtype)
+    return in_rows(array.astype(dtype).astype(np.longdouble), axes), in_rows(kept, axes), axes, dtype
 
 
 def _same_shape(row_function: Callable[..., np.ndarray], fill: float, ulp: float) -> Callable[..., Exact]:
@@ -111,15 +135,12 @@ def _same_shape(row_function: Callable[..., np.ndarray], fill: float, ulp: float
         del out, threads
         shape = np.shape(x)
         rows, kept, axes, dtype = operand(x, where, axis, shape)
-        others = [k for k in range(len(shape)) if k not in axes]
         each = np.broadcast_to(temperature, [1 if k in axes else length for k, length in enumerate(shape)])
         result = np.full(rows.shape, fill, np.longdouble)
         for row, keep, tau, target in zip(rows, kept, in_rows(each, axes)[:, 0], result, strict=True):
             if keep.any():
                 target[keep] = row_function(row[keep], np.longdouble(tau))
-        order = [*others, *axes]
-        value = result.reshape([shape[k] for k in order]).transpose(np.argsort(order, kind="stable"))
-        return Exact(value, dtype, ulp)
+        return Exact(from_rows(result, axes, shape), dtype, ulp)
 
     return function
 
@@ -144,7 +165,7 @@ def logsumexp(
     rows, kept, axes, dtype = operand(x, where, axis, shape)
     weights = np.ones(shape) if b is None else np.broadcast_to(b, shape)
     if isinstance(b, np.ndarray):
-        dtype = np.result_type(dtype, b.dtype if b.dtype.kind == "f" else np.float64)
+        dtype = np.result_type(dtype, result_dtype(b.dtype))
     weights = in_rows(weights.astype(np.longdouble), axes)
     results = [logsumexp_row(row[keep], weight[keep]) for row, keep, weight in zip(rows, kept, weights, strict=True)]
     lengths = [1 if k in axes else length for k, length in enumerate(shape) if keepdims or k not in axes]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 import softmaxjit
@@ -137,10 +138,10 @@ def ulp_error(result: np.ndarray, exact: np.ndarray, scale: Any = 0) -> float:
     Results below the smallest normal number do not count.
     """
     dtype = result.dtype
-    counts = np.maximum(np.abs(exact), scale) >= np.finfo(dtype).tiny
+    counts = np.maximum(np.abs(exact), scale) >= ml_dtypes.finfo(dtype).tiny
     if not counts.any():
         return 0.0
     result, exact, scale = result[counts], exact[counts], np.broadcast_to(scale, exact.shape)[counts]
-    error = np.abs(result - exact) / np.spacing(np.maximum(np.abs(exact), scale).astype(dtype))
+    error = np.abs(result.astype(np.longdouble) - exact) / np.spacing(np.maximum(np.abs(exact), scale).astype(dtype))
     error[np.isinf(result) & (result == exact.astype(dtype))] = 0
     return float(np.where(np.isnan(error), np.inf, error).max())
