@@ -131,6 +131,16 @@ def test_a_difference_beyond_the_range_is_divided_by_a_large_temperature() -> No
     assert OPERATIONS[1].error(x[np.newaxis], 1e300) <= 2
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [1e-13, 1.9e-30, 3.9e-30, 7.9e-30])
+def test_a_quotient_by_a_small_temperature_does_not_overflow_on_the_way(dtype: type, temperature: float) -> None:
+    largest = float(np.finfo(dtype).max)
+    x = np.array([[0, -0.99 * largest * temperature], [-0.5 * largest * temperature, 0]]).astype(dtype)
+    for operation in OPERATIONS[:2]:
+        assert operation.error(x, temperature) <= operation.bound
+        assert operation.error(x[:, ::-1], temperature) <= operation.bound
+
+
 def rows_below(gaps: np.ndarray, n: int, dtype: type, at: int) -> np.ndarray:
     """Return rows of which one element is 0 and the others are a little less than `gaps` below."""
     x = (np.random.default_rng(n).uniform(0, 0.5, (gaps.size, n)) - gaps[:, np.newaxis]).astype(dtype)

@@ -38,14 +38,17 @@ def is_direct(temperature):
 
 @helper
 def split_temperature(temperature):
-    """Return ``(t, k)`` with temperature = t * 2**k, 1 <= t < 4 and k even."""
+    """Return ``(t, k)`` with temperature = t * 2**k, 1/4 <= t < 1 and k even.
+
+    With t up to 1, no element divided by 2**k is too large for its dtype unless it is so when divided by t as well.
+    """
     if not temperature > 0.0:
         return 1.0, -_FARTHEST_EXPONENT
     if temperature == np.inf:
         return 1.0, _FARTHEST_EXPONENT
     fraction, exponent = math.frexp(temperature)
     # An even exponent, because the scaling is done in two equal steps, neither of which leaves the range.
-    k = (exponent - 1) // 2 * 2
+    k = (exponent + 1) // 2 * 2
     return math.ldexp(fraction, exponent - k), k
 
 
