@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit._carriers import carried
 from softmaxjit._jit import routine
 from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
@@ -28,16 +29,30 @@ from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
 from softmaxjit._kernels.tiles import softmax_across, softmax_short_rows
 from softmaxjit._kernels.weighted import weighted_logsumexp_rows
+from softmaxjit._plan import LONG_ROW, LONGEST_ACROSS
 from softmaxjit._simd.memory import data_of, load, load_part, store, store_part
 
 from .children import finish, run, start
 from .guard_pages import GuardedPages, Side
 from .oracles import DTYPES
 
-ROWS = 3
-# Beyond two rounds of the loops that take four vectors of 16 at once, beyond a block of the sums, and so long that
-# memory is asked for ahead, also where it is unreadable.
-LENGTHS = (range(1, 141), (65536 + 64 + 17,), (FAR_BYTES // 4 // ROWS + 17,))
+# Numbers of rows and their lengths: beyond two rounds of the loops that take four vectors of 16 at once, beyond a block
+# of the sums, and so long that memory is asked for ahead, also where it is unreadable.
+SHAPES = (
+    [(3, n) for n in range(1, 141)],
+    [(3, 65536 + 64 + 17)],
+    [(3, FAR_BYTES // 4 // 3 + 17)],
+)
+# Whole vectors of rows and more; for `across`, of which half or all lie side by side, also wider than a tile.
+SHORTEST = (1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 30, 31, 32, 33, 39, 40, 41, 130)
+TILES = [[(rows, n) for rows in (8, 16, 17, 33, 65, 130) for n in SHORTEST]]
+# Around what decides which kernel takes how many elements (see `_plan`).
+MORE_SHAPES = {
+    "long_rows": [[(1, LONG_ROW + k) for k in (-1, 0, 1)]],
+    "tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
+    "log_tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
+    "half_tiles": TILES,
+}
 SIDES = get_args(Side)
 
 # By their public functions, and by themselves where the functions pass copies or have memory of their own.
@@ -66,7 +81,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "log_softmax_long_rows": lambda a: log_softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
-    "logsumexp_long_rows": lambda a: logsumexp_long_rows.compiled(a.dtype)(a.flat.x, a.n, a.log),
+    "logsumexp_long_rows": lambda a: logsumexp_long_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
     "softmax_rows masked": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
         (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
@@ -74,22 +89,31 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
     "softmax_across masked": lambda a: softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
-        (a.flat.poisoned, a.flat.where), a.n, ROWS, a.flat.extreme, a.flat.out
+        (a.flat.poisoned, a.flat.where), a.n, a.inner, a.flat.extreme, a.flat.out
+    ),
+    "log_softmax_across masked": lambda a: log_softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.inner, a.flat.extreme, a.flat.out
+    ),
+    "logsumexp_short_rows masked": lambda a: logsumexp_short_rows.compiled(a.dtype, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.log
+    ),
+    "log_softmax_long_rows masked": lambda a: log_softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
     "softmax_short_rows": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
     "softmax_across": lambda a: softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW)(
-        a.flat.x, a.n, ROWS, a.flat.tau, a.flat.out
+        a.flat.x, a.n, a.inner, a.flat.tau, a.flat.out
     ),
     "log_softmax_short_rows": lambda a: log_softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
     "log_softmax_across": lambda a: log_softmax_across.compiled(a.dtype, ONE_FOR_EACH_ROW)(
-        a.flat.x, a.n, ROWS, a.flat.tau, a.flat.out
+        a.flat.x, a.n, a.inner, a.flat.tau, a.flat.out
     ),
-    "logsumexp_short_rows": lambda a: logsumexp_short_rows.compiled(a.dtype)(a.flat.x, a.n, a.log),
-    "logsumexp_across": lambda a: logsumexp_across.compiled(a.dtype)(a.flat.x, a.n, ROWS, a.log),
+    "logsumexp_short_rows": lambda a: logsumexp_short_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
+    "logsumexp_across": lambda a: logsumexp_across.compiled(a.dtype)(a.flat.x, a.n, a.inner, a.flat.log),
     "log_softmax_rows": lambda a: log_softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
@@ -114,6 +138,11 @@ GROUPS = {
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),
 }
+# The same in 16 bits; for kernels of single rows see `test_half_rows`.
+HALF_GROUPS = {
+    "half_tiles": ("softmax_short_rows", "softmax_across", "log_softmax_short_rows", "logsumexp_across"),
+    "half_gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),
+}
 
 
 def gradient_rows(kernel: Any, a: Any, temperatures: np.ndarray) -> None:
@@ -121,47 +150,52 @@ def gradient_rows(kernel: Any, a: Any, temperatures: np.ndarray) -> None:
 
 
 @functools.cache
-def operands(n: int, dtype: Any) -> dict[str, np.ndarray]:
+def operands(rows: int, n: int, dtype: Any) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(n)
-    x = (5 * rng.standard_normal((ROWS, n))).astype(dtype)
+    x = (5 * rng.standard_normal((rows, n))).astype(dtype)
     poisoned = x.copy()
-    poisoned[1, -1] = np.nan
+    poisoned[rows // 2, -1] = np.nan
     return {
         "x": x,
         "poisoned": poisoned,
-        "wide": (1000 * rng.standard_normal((ROWS, n))).astype(dtype),
-        "where": rng.random((ROWS, n)) < 0.7,
-        "tau": np.array([[0.5], [1.0], [3.0]]),
-        "ones": np.ones((ROWS, 1)),
-        "extreme": np.array([[0.0], [0.7], [np.inf]]),
-        "b": rng.standard_normal((ROWS, n)).astype(dtype),
-        "out": np.full((ROWS, n), np.nan, dtype),
-        "log": np.zeros(ROWS, dtype),
-        "sign": np.zeros(ROWS, dtype),
+        "wide": (1000 * rng.standard_normal((rows, n))).astype(dtype),
+        "where": rng.random((rows, n)) < 0.7,
+        "tau": np.resize([0.5, 1.0, 3.0], (rows, 1)),
+        "ones": np.ones((rows, 1)),
+        "extreme": np.resize([0.0, 0.7, np.inf], (rows, 1)),
+        "b": rng.standard_normal((rows, n)).astype(dtype),
+        "out": np.full((rows, n), np.nan, dtype),
+        "log": np.zeros(rows, dtype),
+        "sign": np.zeros(rows, dtype),
     }
 
 
-def call(name: str, n: int, arrays: dict[str, np.ndarray]) -> list[bytes]:
+def call(name: str, arrays: dict[str, np.ndarray]) -> list[bytes]:
     """Return what all arrays hold after a call."""
-    flat = SimpleNamespace(**{key: array.reshape(-1) for key, array in arrays.items()})
-    CALLS[name](SimpleNamespace(**arrays, n=n, dtype=arrays["x"].dtype, flat=flat))
+    x = arrays["x"]
+    rows, n = x.shape
+    flat = SimpleNamespace(**{key: carried(array.reshape(-1)) for key, array in arrays.items()})
+    inner = rows if rows % 2 else rows // 2
+    CALLS[name](SimpleNamespace(**arrays, n=n, inner=inner, dtype=x.dtype, flat=flat))
     return [array.tobytes() for array in arrays.values()]
 
 
 def wrong_calls(dtype: Any, group: str) -> list[str]:
     """Return the calls of a group that wrote elsewhere, or other results than in ordinary memory; run in a child."""
     wrong = []
-    names = [name for name in CALLS if name.split()[0] in GROUPS[group]]
-    for lengths in LENGTHS:
-        pages = {name: GuardedPages(array.nbytes) for name, array in operands(max(lengths), dtype).items()}
-        for n, name in product(lengths, names):
-            arrays = operands(n, dtype)
-            expected = call(name, n, {key: array.copy() for key, array in arrays.items()})
+    names = [name for name in CALLS if name.split()[0] in (GROUPS | HALF_GROUPS)[group]]
+    for shapes in (*SHAPES, *MORE_SHAPES.get(group, [])):
+        sizes = {key: array.nbytes for key, array in operands(*max(shapes, key=np.prod), dtype).items()}
+        columns = max(rows for rows, _ in shapes) * np.dtype(np.float64).itemsize
+        pages = {key: GuardedPages(max(size, columns)) for key, size in sizes.items()}
+        for shape, name in product(shapes, names):
+            arrays = operands(*shape, dtype)
+            expected = call(name, {key: array.copy() for key, array in arrays.items()})
             for side in SIDES:
                 held = {key: pages[key].hold(array, side) for key, array in arrays.items()}
-                right = call(name, n, held) == expected
+                right = call(name, held) == expected
                 if not right or not all(page.is_blank_around() for page in pages.values()):
-                    wrong.append(f"{name} {n} {side}")
+                    wrong.append(f"{name} {shape} {side}")
     return wrong
 
 
@@ -227,6 +261,11 @@ def test_every_call_is_in_one_group() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_kernels_touch_nothing_beyond_their_arrays_at_any_row_length(group: str, dtype: Any, tmp_path: Path) -> None:
     assert run(script(wrong_calls, dtype, group), tmp_path) == []
+
+
+@pytest.mark.parametrize("group", HALF_GROUPS)
+def test_kernels_of_halves_touch_nothing_beyond_their_arrays(group: str, tmp_path: Path) -> None:
+    assert run(script(wrong_calls, np.float16, group), tmp_path) == []
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
