@@ -66,8 +66,11 @@ def distances(x: np.ndarray, temperature: np.longdouble) -> np.ndarray:
     return (x - x.max()) / temperature
 
 
-def logsumexp_row(x: np.ndarray, b: np.ndarray) -> tuple[Any, Any, Any]:
-    """Return log(abs(sum)), the sign of the sum, and the scale of the rounding errors."""
+def logsumexp_row(x: np.ndarray, b: np.ndarray, accuracy: float) -> tuple[Any, Any, Any]:
+    """Return log(abs(sum)), the sign of the sum, and the scale of the rounding errors.
+
+    `accuracy` is the scale of the errors of terms, which count for more the more of these cancel.
+    """
     x, b = x[b != 0], b[b != 0]
     if np.isnan(x).any() or np.isnan(b).any() or (np.isinf(b) & (x == -np.inf)).any():
         return np.nan, np.nan, 0
@@ -83,9 +86,12 @@ def logsumexp_row(x: np.ndarray, b: np.ndarray) -> tuple[Any, Any, Any]:
     leading = np.argmax(np.abs(terms))
     sign = np.sign(terms[leading])
     log = np.log(np.abs(terms[leading])) + np.log1p(np.abs(np.delete(terms, leading)).sum() / np.abs(terms[leading]))
+    cancelling = 0.0
     if (b != 1).any() and (np.abs(log) < 0.1 or (np.sign(b) != sign).any()):
+        of_sizes = log
         log, sign = log_in_many_digits(x, b, largest)
-    return largest + log, sign, np.maximum(np.abs(largest), np.abs(log))
+        cancelling = np.exp(of_sizes - log)
+    return largest + log, sign, max(np.abs(largest), np.abs(log), cancelling * accuracy)
 
 
 def log_in_many_digits(x: np.ndarray, b: np.ndarray, largest: Any) -> tuple[Any, Any]:
@@ -167,7 +173,9 @@ def logsumexp(
     if isinstance(b, np.ndarray):
         dtype = np.result_type(dtype, result_dtype(b.dtype))
     weights = in_rows(weights.astype(np.longdouble), axes)
-    results = [logsumexp_row(row[keep], weight[keep]) for row, keep, weight in zip(rows, kept, weights, strict=True)]
+    accuracy = 2.0**-59 / float(ml_dtypes.finfo(dtype).eps)
+    each = zip(rows, kept, weights, strict=True)
+    results = [logsumexp_row(row[keep], weight[keep], accuracy) for row, keep, weight in each]
     lengths = [1 if k in axes else length for k, length in enumerate(shape) if keepdims or k not in axes]
     log, sign, scale = (np.array([r[k] for r in results], np.longdouble).reshape(lengths) for k in range(3))
     if return_sign:
