@@ -104,7 +104,8 @@ def logsumexp_row(x: np.ndarray, b: np.ndarray, accuracy: float) -> tuple[Any, A
 
 def log_in_many_digits(x: np.ndarray, b: np.ndarray, largest: Any) -> tuple[Any, Any]:
     """Return log(abs(sum)) and the sign of sum(b * exp(x - largest)), which may be next to 0, or to 1."""
-    with mpmath.workdps(60):
+    apart = (np.abs(x[x != 0]) > 1e-20).all()  # else exponentials next to 1 may differ in a later digit only
+    with mpmath.workdps(60 if apart else 700):
         exponentials = (mpmath.exp(mpmath.mpf(float(v)) - float(largest)) for v in x)
         total = mpmath.fsum(float(weight) * e for weight, e in zip(b, exponentials, strict=True))
         if total == 0:
