@@ -5,6 +5,7 @@ A miniature package with the real `_jit.py` and what it imports shows most of it
 
 import compileall
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .children import PACKAGE, finish, run, start
+from .children import PACKAGE, TIME_LIMIT, finish, run, start
 
 MINIATURE = {
     "__init__.py": "",
@@ -395,17 +396,65 @@ def test_implementations_of_one_factory_are_not_mixed_up_in_the_users_cached_fun
     assert run(call.replace("CALL", "with_both"), cache, alike) == [2.0, 5.0]
 
 
+# ---------------------------------------------------------------------------------------------- users' cached functions
+
+
+def test_a_users_cached_function_keeps_a_copy_of_our_code_until_its_cache_is_deleted(
+    packages: Path, cache: Path
+) -> None:
+    """Nothing in this package can mend that, so the README says it."""
+    (packages / "user.py").write_text(
+        "import numba\n"
+        "from miniature.helpers import raised\n"
+        "@numba.njit(cache=True)\n"
+        "def users(x):\n"
+        "    return raised(x)\n"
+    )
+    call = "import json, user; print(json.dumps(user.users(1.0)))"
+    assert run(call, cache, packages) == 2.0
+    replace(packages / "miniature" / "helpers.py", "lambda v: v + 1.0", "lambda v: v + 2.0")
+    assert run(call, cache, packages) == 2.0
+    shutil.rmtree(cache)
+    assert run(call, cache, packages) == 3.0
+
+
 # ------------------------------------------------------------------------------------------------------ several writers
 
 
-def test_processes_that_compile_at_once_all_get_the_right_values(packages: Path, cache: Path) -> None:
+def test_twenty_processes_that_compile_at_once_all_get_the_right_values(packages: Path, cache: Path) -> None:
     children = [
-        start(REPORT.replace("report()", f"report({name!r})"), cache, packages) for name in ("float32", "float64") * 3
+        start(REPORT.replace("report()", f"report({name!r})"), cache, packages) for name in ("float32", "float64") * 10
     ]
     for child in children:
         assert finish(child)["values"] == RIGHT
     for name in ("float32", "float64"):
         assert run(REPORT.replace("report()", f"report({name!r})"), cache, packages) == {"values": RIGHT, "hits": 1}
+
+
+KILLED_WRITER = """
+import os
+import signal
+from numba.core.caching import IndexDataCacheFile
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+IndexDataCacheFile.METHOD = die
+from miniature.kernels import report
+report()
+"""
+
+
+@pytest.mark.parametrize("method", ["_save_index", "_save_data"])
+def test_a_writer_that_is_killed_does_no_harm(packages: Path, cache: Path, method: str) -> None:
+    """In the worst case its new index stands beside the data of an older source."""
+    run(REPORT, cache, packages)
+    replace(packages / "miniature" / "constants.py", "3.0", "5.0")
+    child = start(KILLED_WRITER.replace("METHOD", method), cache, packages)
+    child.communicate(timeout=TIME_LIMIT)
+    assert child.returncode == -signal.SIGKILL
+    for hits in (0, 1):
+        assert run(REPORT, cache, packages) == {"values": [17.0, 1016.0], "hits": hits}
 
 
 def test_a_thread_that_compiles_does_not_lock_out_one_that_calls(packages: Path, cache: Path) -> None:
@@ -531,6 +580,9 @@ def test_a_directory_that_vanishes_after_import_does_no_harm(packages: Path, cac
     print(json.dumps(first["values"] + report()["values"]))
     """
     assert run(script, cache, packages) == RIGHT + RIGHT
+    if successor == "nothing":
+        run(REPORT, cache, packages)
+        assert run(REPORT, cache, packages) == {"values": RIGHT, "hits": 1}
 
 
 def blocked(packages: Path) -> Path:
@@ -547,6 +599,39 @@ def test_where_nothing_is_writable_each_process_compiles_for_itself(packages: Pa
     for _ in range(2):
         assert run(REPORT, file / "cache", packages, **nowhere) == {"values": RIGHT, "hits": 0}
     assert files(packages.parent) == set()
+
+
+WITHOUT_PRIVILEGES = """
+import ctypes
+capset = ctypes.CDLL(None, use_errno=True).capset  # a root user without them is bound by permissions as others are
+if capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()) != 0:
+    raise OSError(ctypes.get_errno(), "capset")
+"""
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["empty", "filled"])
+def test_read_only_directories_do_no_harm(packages: Path, cache: Path, filled: bool) -> None:
+    home = packages.parent / "home"
+    home.mkdir()
+    cache.mkdir()
+    if filled:
+        run(REPORT, cache, packages)
+    before = files(packages.parent)
+    directories = [home, packages / "miniature", *[path for path in (cache, *cache.rglob("*")) if path.is_dir()]]
+    for directory in directories:
+        directory.chmod(0o555)
+    try:
+        for _ in range(2):
+            report = run(
+                WITHOUT_PRIVILEGES + REPORT, cache, packages, HOME=str(home), XDG_CACHE_HOME=str(home / "cache")
+            )
+            assert report == {"values": RIGHT, "hits": 0}
+        assert files(packages.parent) == before
+    finally:
+        for directory in directories:
+            directory.chmod(0o755)
+    run(REPORT, cache, packages)
+    assert run(REPORT, cache, packages) == {"values": RIGHT, "hits": 1}
 
 
 def test_a_home_serves_where_the_package_is_not_writable(packages: Path, tmp_path: Path) -> None:
