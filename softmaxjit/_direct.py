@@ -56,7 +56,7 @@ class Entries(dict[DType, Entry | None]):
 
     def _on_threads(self, dtype: DType, rows: int, n: int, threads: int | None) -> Entry | None:
         """Return what takes a large call, or one that says on how many threads."""
-        entry = on_threads(self._planned(dtype, rows, n, threads), threads, dtype, *self._variant)
+        entry = on_threads(self._planned(dtype, rows, n, threads), threads, rows, dtype, *self._variant)
         return None if entry is None else carrying(entry, dtype)
 
     def _planned(self, dtype: DType, rows: int, n: int, threads: int | None) -> Plan:

@@ -44,6 +44,16 @@ COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # cores).  At half as many, softmax of float32 gained nothing (22.0 and 22.6 µs).
 PARALLEL_ELEMENTS = 1 << 16
 
+# Elements from which the pool, which has a thread to wake up, beats one thread: softmax of float32 took 0.92 of its
+# time, log_softmax of float64 0.63; half as many took 1.32 and 0.76, eight times as many 0.59 and 0.55, where OpenMP
+# took 0.51 (medians of rows of 256 on two cores to ourselves; with ten programs on them the pool took up to 1.4).
+POOL_ELEMENTS = 1 << 17
+
+# Elements of a part of such a call, at least, and how many parts there are for each thread, at most.  Who is done first
+# takes the next: where a worker woke up late, two parts took 1.07 and four 0.84 (1 << 20 elements).
+POOL_PART = 1 << 16
+PARTS_PER_THREAD = 2
+
 # Rows of up to so many elements are turned into lanes, by the bytes of the target's vectors and of an element.
 #
 # Of 32 bytes: 16 rows of 24 float32 took 1.0 µs so and 1.6 one by one, of 32 1.2 and 1.1; 8 rows of 10 float64 0.5 and
@@ -94,9 +104,10 @@ class Plan(NamedTuple):
 
     kernel: Kernel | None
     plain: Callable[..., Any]
-    parallel: bool
+    parallel: bool  # on Numba's threading layer
     widen: bool = False  # rows of 16 bits, reordered if they are to be, become float32
     reorder: bool = False  # rows whose elements lie apart are copied before anything else
+    parts: int = 1  # into which the rows are cut at most, where that layer may not be entered
 
 
 def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, vector_bytes: int) -> bool:
@@ -140,6 +151,7 @@ def plan(facts: Facts) -> Plan:
     elif short:
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
+    parts = facts.rows * facts.n // POOL_PART if parallel and facts.rows * facts.n >= POOL_ELEMENTS else 1
     if is_long(facts) and direct and facts.threads != 1:
         kernels, parallel = LONG, True
-    return Plan(kernels[facts.operation], plain, parallel)
+    return Plan(kernels[facts.operation], plain, parallel, parts=parts)

@@ -1,23 +1,24 @@
 """Run a planned kernel on rows, and return these, or what stood in for them, with the result."""
 
-import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numba.core import config
 
-from . import _threads
+from . import _pool, _threads
 from ._args import Rows, reordered, widened
 from ._carriers import carried
+from ._jit import Kernel
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
-from ._plan import Facts, Plan, plan
+from ._plan import PARTS_PER_THREAD, Facts, Plan, plan
 from ._simd.target import vector_bytes
 
 Array = np.ndarray[Any, Any]
-
-SERIAL = nullcontext(1)
+Work = Callable[..., None]  # what is done to operands, flat arrays with as much for each row, or to parts of them
+WorkFor = Callable[[bool], Work]  # told whether it may be parallel
 
 
 def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
@@ -30,13 +31,19 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, rows.temperature, where).reshape(-1)
         return rows
-    kind = _kind(rows.temperature)
-    with _threads_for(chosen, threads) as granted:
-        parallel = granted > 1
-        x = _source(rows)
-        kernel = chosen.kernel.compiled(rows.x.dtype, kind, parallel=parallel, masked=isinstance(x, tuple))
-        kernel(x, *_lengths(rows), rows.temperature, carried(rows.target))
+    operands = (carried(rows.x), rows.where, rows.temperature, carried(rows.target))
+    _share_out(chosen, threads, partial(_rows_work, chosen.kernel, rows), _pieces(rows), operands)
     return rows
+
+
+def _rows_work(kernel: Kernel, rows: Rows, parallel: bool) -> Work:
+    """Return what applies softmax or log_softmax."""
+    run = kernel.compiled(rows.x.dtype, _kind(rows.temperature), parallel=parallel, masked=rows.where is not None)
+
+    def work(x: Array, where: Array | None, temperature: float | Array, target: Array) -> None:
+        run(_source(x, where), *_lengths(rows), temperature, target)
+
+    return work
 
 
 def run_logsumexp(rows: Rows, threads: int | None) -> Rows:
@@ -52,17 +59,25 @@ def run_logsumexp(rows: Rows, threads: int | None) -> Rows:
     if chosen.kernel is None:
         _run_plain_logsumexp(chosen, rows)
         return rows
-    with _threads_for(chosen, threads) as granted:
-        parallel = granted > 1
-        x = _source(rows)
-        kernel = chosen.kernel.compiled(rows.x.dtype, parallel=parallel, masked=isinstance(x, tuple))
-        if rows.second is not None:
-            kernel(x, rows.second, rows.n, rows.target, rows.sign)
-            return rows
-        kernel(x, *_lengths(rows), carried(rows.target))
-    if rows.sign is not None:
-        rows.sign[...] = _sign_of_sum(rows.target)
+    work_for = partial(_logsumexp_work, chosen.kernel, rows)
+    operands = (carried(rows.x), rows.where, rows.second, carried(rows.target), rows.sign)
+    _share_out(chosen, threads, work_for, _pieces(rows), operands)
     return rows
+
+
+def _logsumexp_work(kernel: Kernel, rows: Rows, parallel: bool) -> Work:
+    """Return what applies logsumexp."""
+    run = kernel.compiled(rows.x.dtype, parallel=parallel, masked=rows.where is not None)
+
+    def work(x: Array, where: Array | None, second: Array | None, target: Array, sign: Array | None) -> None:
+        if second is not None:
+            run(x, second, rows.n, target, sign)
+            return
+        run(_source(x, where), *_lengths(rows), target)
+        if sign is not None:
+            sign[...] = _sign_of_sum(target)
+
+    return work
 
 
 def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
@@ -75,31 +90,70 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, cotangent, rows.temperature).reshape(-1)
         return rows
-    with _threads_for(chosen, threads) as granted:
-        parallel = granted > 1
-        kernel = chosen.kernel.compiled(rows.x.dtype, _kind(rows.temperature), parallel=parallel)
-        second = carried(np.asarray(rows.second))
-        kernel(carried(rows.x), second, rows.n, rows.temperature, carried(rows.target))
+    work_for = _kernel_alone(chosen.kernel, rows.x.dtype, _kind(rows.temperature))
+    operands = (carried(rows.x), carried(np.asarray(rows.second)), rows.n, rows.temperature, carried(rows.target))
+    _share_out(chosen, threads, work_for, _pieces(rows), operands)
     return rows
 
 
-def on_threads(chosen: Plan, threads: int | None, dtype: "np.dtype[Any]", *variant: Any) -> Callable[..., None] | None:
-    """Return what runs a planned kernel on flat arrays, on as many threads as there are for it at each call."""
-    kernel = chosen.kernel
-    if kernel is None:
+def on_threads(
+    chosen: Plan, threads: int | None, rows: int, dtype: "np.dtype[Any]", *variant: Any
+) -> Callable[..., None] | None:
+    """Return what runs a planned kernel on so many rows in flat arrays, on as many threads as it gets at each call."""
+    if chosen.kernel is None:
         return None
-    compiled = functools.cache(lambda parallel: kernel.compiled(dtype, *variant, parallel=parallel))
+    work_for = cache(_kernel_alone(chosen.kernel, dtype, *variant))
 
-    def run(*args: Any) -> None:
-        with _threads_for(chosen, threads) as granted:
-            compiled(granted > 1)(*args)
+    def run(*operands: Any) -> None:
+        _share_out(chosen, threads, work_for, rows, operands)
 
     return run
 
 
-def _source(rows: Rows) -> Any:
+def _kernel_alone(kernel: Kernel, dtype: "np.dtype[Any]", *variant: Any) -> WorkFor:
+    """Return what gives a kernel as the work: its arguments are the operands."""
+    return lambda parallel: kernel.compiled(dtype, *variant, parallel=parallel)
+
+
+def _share_out(chosen: Plan, threads: int | None, work_for: WorkFor, pieces: int, operands: tuple[Any, ...]) -> None:
+    """Do the work on Numba's threading layer, or in parts in the pool, or here alone."""
+    if chosen.parallel:
+        with _threads.layer_threads(threads) as granted:
+            if granted > 1:
+                work_for(True)(*operands)
+                return
+    # This compiles, which takes a lock that the caller may hold: the workers could not.
+    work = work_for(False)
+    if chosen.parts == 1:
+        work(*operands)
+        return
+    with _threads.pool_threads(threads) as granted:
+        number = min(chosen.parts, PARTS_PER_THREAD * granted) if granted > 1 else 1
+        _pool.run([partial(work, *part) for part in parts_of(operands, pieces, number)], granted)
+
+
+def parts_of(operands: tuple[Any, ...], pieces: int, number: int) -> list[tuple[Any, ...]]:
+    """Return operands whose arrays consist of so many pieces in so many parts of whole ones, or fewer."""
+    number = min(number, pieces)
+    cuts = [pieces * k // number for k in range(number + 1)]
+
+    def between(operand: Any, first: int, last: int) -> Any:
+        if not isinstance(operand, np.ndarray):
+            return operand
+        size = operand.size // pieces
+        return operand[first * size : last * size]
+
+    return [tuple(between(operand, *cut) for operand in operands) for cut in pairwise(cuts)]
+
+
+def _pieces(rows: Rows) -> int:
+    """Return how many pieces, of rows that lie by themselves, there are."""
+    return rows.x.size // (rows.n * rows.inner)
+
+
+def _source(x: Array, where: Array | None) -> Any:
     """Return what a kernel reads: the elements, or a tuple of these and the mask."""
-    return carried(rows.x) if rows.where is None else (carried(rows.x), rows.where)
+    return x if where is None else (x, where)
 
 
 def _lengths(rows: Rows) -> tuple[int, ...]:
@@ -127,11 +181,6 @@ def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Row
     if chosen.reorder:
         rows = reordered(rows)
     return chosen, widened(rows) if chosen.widen else rows
-
-
-def _threads_for(chosen: Plan, threads: int | None) -> AbstractContextManager[int]:
-    """Return a context that gives the number of threads to run on."""
-    return _threads.parallel_threads(threads) if chosen.parallel else SERIAL
 
 
 def _sign_of_sum(log: Array) -> Array:

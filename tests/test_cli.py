@@ -158,11 +158,15 @@ def test_the_vector_width_follows_the_features() -> None:
 def test_info_gives_threads_and_layer(tmp_path: Path) -> None:
     facts = info(tmp_path, NUMBA_NUM_THREADS="1", NUMBA_THREADING_LAYER="workqueue")
     assert facts["Threads"] == "1"
-    assert facts["Threading layer"] == "workqueue (calls are serial: it allows one caller at a time)"
+    assert facts["Threading layer"] == (
+        "workqueue (large calls use threads of their own: it allows one caller at a time)"
+    )
 
 
 def test_info_says_that_no_threading_layer_loads(tmp_path: Path) -> None:
-    assert info(tmp_path, NUMBA_THREADING_LAYER="unheard-of")["Threading layer"] == "none (calls are serial)"
+    assert info(tmp_path, NUMBA_THREADING_LAYER="unheard-of")["Threading layer"] == (
+        "none (large calls use threads of their own)"
+    )
 
 
 def test_info_launches_no_threading_layer(tmp_path: Path) -> None:

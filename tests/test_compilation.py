@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import softmaxjit
-from softmaxjit import _direct, _jit, _run, _threads, _warmup, warmup
+from softmaxjit import _direct, _jit, _threads, _warmup, warmup
 from softmaxjit.__main__ import main
 
 from .children import run
@@ -123,8 +123,8 @@ def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
 
 def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool) -> None:
     for threads in (1, 2):  # those that are to be had
-        granted = {True: nullcontext(threads), False: nullcontext(1)}
-        monkeypatch.setattr(_run, "_threads_for", lambda chosen, _, granted=granted: granted[chosen.parallel])
+        monkeypatch.setattr(_threads, "layer_threads", lambda _, threads=threads: nullcontext(threads))
+        monkeypatch.setattr(_threads, "pool_threads", lambda _: nullcontext(1))
         for shape, axis in shapes():
             call(np.ones(shape, dtype), axis, everything)
 

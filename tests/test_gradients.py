@@ -557,7 +557,7 @@ def test_a_large_call_runs_in_parallel_and_a_small_one_does_not(function: Any, m
     monkeypatch.setattr(type(kernel), "compiled", recorded)
     _direct.SOFTMAX_VJP.clear()  # which remember what was compiled
     _direct.LOG_SOFTMAX_VJP.clear()
-    monkeypatch.setattr("softmaxjit._threads.parallel_threads", lambda _: contextlib.nullcontext(2))
+    monkeypatch.setattr("softmaxjit._threads.layer_threads", lambda _: contextlib.nullcontext(2))
     for shape, threads, parallel in (((4, 5), None, False), ((400, 300), None, True), ((400, 300), 1, False)):
         asked.clear()
         function(*operands(function, shape, np.float32), threads=threads)

@@ -16,6 +16,7 @@ from softmaxjit._plan import (
     LONGEST_ACROSS,
     PARALLEL_ELEMENTS,
     PLAIN,
+    POOL_ELEMENTS,
     SHORT,
     SHORT_ROWS,
     Facts,
@@ -116,6 +117,15 @@ def test_parallel_begins_at_the_threshold() -> None:
     rows, n = PARALLEL_ELEMENTS // 16, 16
     assert planned(rows=rows, n=n).parallel
     assert not planned(rows=rows - 1, n=n).parallel
+
+
+def test_parts_for_the_pool_begin_at_a_threshold_of_their_own() -> None:
+    rows, n = POOL_ELEMENTS // 16, 16
+    assert planned(rows=rows - 1, n=n).parts == 1
+    assert planned(rows=rows, n=n).parts == 2
+    assert planned(rows=10 * rows, n=n).parts == 20
+    assert planned(rows=10 * rows, n=n, threads=1).parts == 1
+    assert planned(rows=1, n=10 * POOL_ELEMENTS).parts == 1
 
 
 @pytest.mark.parametrize("operation", KERNELS)

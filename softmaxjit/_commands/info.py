@@ -45,8 +45,10 @@ def threading_layer() -> str:
     """Return the layer that Numba launched, or would, and what that means here."""
     layer = _threads.layer_name()
     if layer is None:
-        return "none (calls are serial)"
-    return layer if _threads.layer_is_safe() else f"{layer} (calls are serial: it allows one caller at a time)"
+        return "none (large calls use threads of their own)"
+    if _threads.layer_is_safe():
+        return layer
+    return f"{layer} (large calls use threads of their own: it allows one caller at a time)"
 
 
 def cache_directory() -> str:
