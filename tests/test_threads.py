@@ -1,4 +1,4 @@
-"""Threads, forks and threading layers: right values, no hang, no abort, and the same bits everywhere."""
+"""Threads and threading layers: right values, no hang, no abort, and the same bits everywhere."""
 
 import threading
 from pathlib import Path
@@ -10,8 +10,13 @@ import pytest
 from llvmlite import binding
 
 from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit._threads import MOST_TEAMS
 
 from .children import finish, run, start
+from .parallel_scripts import HEADER, LAYERS, dedented
+
+# What is true of every layer is tested on each that loads here.
+on_every_layer = pytest.mark.parametrize("layer", LAYERS)
 
 
 def large(dtype: Any = np.float32) -> np.ndarray:
@@ -57,29 +62,61 @@ def test_eight_python_threads_at_once_get_the_right_values() -> None:
     assert wrong == []
 
 
-HEADER = """
-import hashlib, json, os, sys, threading
-import numba
-import numpy as np
-from numba import prange
-from softmaxjit import log_softmax, logsumexp, softmax
-x = np.random.default_rng(0).standard_normal((700, 333)).astype(np.float32) * 5
+@on_every_layer
+def test_sixteen_threads_at_once_get_the_right_values_and_bring_few_others(shared_cache: Path, layer: str) -> None:
+    """Each of four threads wide, they would be 64 if each had a team, or a pool, of its own."""
+    script = """
+    def threads():
+        return len(os.listdir("/proc/self/task"))
 
-def launched():
-    try:
-        return numba.threading_layer()
-    except ValueError:
-        return None
-"""
+    functions = [softmax, log_softmax, logsumexp, softmax] * 4
+    expected = [function(x, threads=1) for function in functions]
+    before = threads()
+    most = []
+    at_rest, done = threading.Barrier(16), threading.Barrier(16, action=lambda: most.append(threads()))
+    turn = threading.Lock()
+
+    def caller(function, right):
+        def call():
+            all_right = all(np.array_equal(function(x), right) for _ in range(10))
+            at_rest.wait()
+            with turn:  # the layer is free, so that nothing but our limit keeps anyone out
+                softmax(x)
+            done.wait()  # all teams are there as long as their callers are
+            return all_right
+
+        return call
+
+    right = at_once([caller(*pair) for pair in zip(functions, expected)])
+    print(json.dumps([all(right), most[0] - before]))
+    """
+    right, others = run(HEADER + dedented(script), shared_cache, NUMBA_NUM_THREADS="4", **LAYERS[layer])
+    assert right
+    # The callers, three for each team on the layer, and three workers.
+    assert 16 <= others <= 16 + 3 * MOST_TEAMS + 3
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache of this module's own, which its children fill one after another."""
-    return tmp_path_factory.mktemp("cache")
+@on_every_layer
+def test_calls_beside_a_users_own_parallel_functions_are_right(shared_cache: Path, layer: str) -> None:
+    """On workqueue only one of these may run at a time, and none of ours beside it."""
+    script = f"""
+    expected = softmax(x, threads=1)
+    flat = x.astype(np.float64).ravel()
+    total = users_own(flat)
+
+    def ours():
+        return all(np.array_equal(softmax(x), expected) for _ in range(20))
+
+    def theirs():
+        return all(np.isclose(users_own(flat), total) for _ in range(100))
+
+    print(json.dumps(all(at_once([ours] * 4 + [theirs] * {1 if layer == "workqueue" else 3}))))
+    """
+    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) is True
 
 
-def test_large_calls_from_within_a_users_parallel_loop_are_right(cache: Path) -> None:
+@on_every_layer
+def test_large_calls_from_within_a_users_parallel_loop_are_right(shared_cache: Path, layer: str) -> None:
     script = """
     @numba.njit(parallel=True)
     def caller(x, out):
@@ -89,99 +126,125 @@ def test_large_calls_from_within_a_users_parallel_loop_are_right(cache: Path) ->
 
     blocks = np.stack([x + np.float32(k) for k in range(4)])
     out = np.zeros_like(blocks)
-    caller(blocks, out)
+    for _ in range(10):
+        caller(blocks, out)
     print(json.dumps(bool(np.array_equal(out, softmax(blocks, threads=1)))))
     """
-    assert run(HEADER + dedented(script), cache) is True
+    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) is True
 
 
-# What a child says of its own result, in its exit status: 0 where it is right.
-FORK = """
-expected = softmax(x, threads=1)
-
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = work()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-def call():
-    return int(not np.array_equal(softmax(x), expected))
-
-@numba.njit(parallel=True)
-def users_own(x):
-    total = 0.0
-    for i in prange(x.size):
-        total += x[i]
-    return total
-"""
-
-
-@pytest.mark.parametrize(
-    "parallel_use", ["softmax(x)", "users_own(x.ravel())", "None"], ids=["ours", "the users", "none"]
-)
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-def test_children_and_grandchildren_of_a_fork_get_the_right_values(cache: Path, parallel_use: str, layer: str) -> None:
-    script = f"""
-    {parallel_use}
-    child = in_child(call)
-    grandchild = in_child(lambda: in_child(call))
-    print(json.dumps([child, grandchild, call()]))
-    """
-    assert run(HEADER + FORK + dedented(script), cache, NUMBA_THREADING_LAYER=layer) == [0, 0, 0]
-
-
-def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for_it(cache: Path) -> None:
+@on_every_layer
+def test_calls_from_an_event_loop_are_right(shared_cache: Path, layer: str) -> None:
     script = """
-    import time
-    from numba.core import event
+    expected = softmax(x, threads=1)
 
-    compiling = threading.Event()
+    async def main():
+        return await asyncio.gather(*[asyncio.to_thread(softmax, each) for each in [x] * 30 + [small]])
 
-    class Listener(event.Listener):
-        def on_start(self, event):
-            compiling.set()
-
-        def on_end(self, event):
-            pass
-
-    event.register("numba:compile", Listener())
-    thread = threading.Thread(target=softmax, args=(x[:2],))
-    thread.start()
-    compiling.wait()
-    child = os.fork()
-    if child == 0:
-        os._exit(int(not np.isfinite(logsumexp(x[0]))))
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    thread.join()
-    print(json.dumps(status))
+    *results, of_small = asyncio.run(main())
+    right = [np.array_equal(result, expected) for result in results] + [np.array_equal(of_small, expected[:3])]
+    print(json.dumps([len(right), all(right)]))
     """
-    assert run(HEADER + dedented(script), cache, SOFTMAXJIT_CACHE="0") == 0
+    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) == [31, True]
 
 
-def test_a_child_that_was_forked_during_a_call_gets_the_right_values(cache: Path) -> None:
+def test_the_number_of_threads_on_the_layer_is_what_is_asked_for(shared_cache: Path) -> None:
     script = """
-    stop = False
+    from softmaxjit._threads import layer_threads
 
+    def granted(requested):
+        with layer_threads(requested) as number:
+            return [number, numba.get_num_threads()]
+
+    first = [granted(requested) for requested in (None, 3, 9)]
+    numba.set_num_threads(2)
+    print(json.dumps([*first, *[granted(requested) for requested in (None, 1, 9)], numba.get_num_threads()]))
+    """
+    found = run(HEADER + dedented(script), shared_cache, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER="omp")
+    assert found == [[4, 4], [3, 3], [4, 4], [2, 2], [1, 1], [2, 2], 2]
+
+
+def test_the_number_of_threads_outside_the_layer_is_what_is_asked_for(shared_cache: Path) -> None:
+    script = """
+    cores = os.sched_getaffinity(0)
+    started = []
+
+    def after_calling(**options):
+        softmax(x, **options)
+        started.append(len(workers()))
+
+    after_calling(threads=1)
+    os.sched_setaffinity(0, {min(cores)})
+    after_calling()
+    os.sched_setaffinity(0, cores)
+    numba.set_num_threads(1)
+    after_calling()
+    numba.set_num_threads(2)
+    softmax(small)
+    after_calling(threads=9)
+    print(json.dumps([started, min(2, len(cores)) - 1, launched()]))
+    """
+    settings = LAYERS["workqueue"] | {"NUMBA_NUM_THREADS": "2"}
+    started, most, layer = run(HEADER + dedented(script), shared_cache, **settings)
+    assert started == [0, 0, 0, most]
+    assert layer == "workqueue"  # by set_num_threads
+
+
+def test_outside_the_layer_a_call_does_not_launch_it(shared_cache: Path) -> None:
+    script = "softmax(x); print(json.dumps(launched()))"
+    assert run(HEADER + script, shared_cache, **LAYERS["workqueue"]) is None
+
+
+# ------------------------------------------------------------------------------------------------- the end of a process
+
+
+@on_every_layer
+def test_a_process_may_end_while_daemons_are_inside(shared_cache: Path, layer: str) -> None:
+    script = """
     def keep_calling():
-        while not stop:
+        while True:
             softmax(x)
 
     softmax(x)
-    callers = [threading.Thread(target=keep_calling) for _ in range(2)]
-    for caller in callers:
-        caller.start()
-    codes = [in_child(call) for _ in range(5)]
-    stop = True
-    for caller in callers:
-        caller.join()
-    print(json.dumps(codes))
+    for _ in range(4):
+        threading.Thread(target=keep_calling, daemon=True).start()
+    time.sleep(0.3)
+    print(json.dumps(True))
     """
-    assert run(HEADER + FORK + dedented(script), cache) == [0] * 5
+    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) is True
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["with others", "alone"])
+@on_every_layer
+def test_calls_at_the_end_of_a_process_are_right(shared_cache: Path, layer: str, others: bool) -> None:
+    """From a thread that outlives the main one, from atexit, and when the interpreter is already being taken apart."""
+    script = f"""
+    results = []
+
+    # What is global may be gone at the end, and nothing can be imported.
+    def check(results=results, softmax=softmax, x=x, expected=softmax(x, threads=1).tobytes()):
+        results.append(softmax(x).tobytes() == expected)
+
+    def outlive():
+        threading.main_thread().join()
+        check()
+
+    class Last:
+        def __del__(self, results=results, check=check, finalizing=sys.is_finalizing, write=os.write):
+            check()
+            write(1, str([int(finalizing()), *map(int, results)]).encode())
+
+    last = Last()
+    if {others}:
+        check()
+        atexit.register(check)
+        threading.Thread(target=outlive).start()
+    """
+    right = run(HEADER + dedented(script), shared_cache, **LAYERS[layer])
+    assert right == [1] * (5 if others else 2)
+
+
+# ------------------------------------------------------------------------------------------------------------- settings
 
 
 @pytest.mark.parametrize(
@@ -197,7 +260,7 @@ def test_a_child_that_was_forked_during_a_call_gets_the_right_values(cache: Path
     ],
     ids=lambda settings: " ".join(settings.values()),
 )
-def test_no_threading_layer_aborts_under_four_python_threads(cache: Path, settings: dict[str, str]) -> None:
+def test_no_threading_layer_aborts_under_four_python_threads(shared_cache: Path, settings: dict[str, str]) -> None:
     script = """
     expected = softmax(x, threads=1)
     together = threading.Barrier(4)
@@ -214,10 +277,10 @@ def test_no_threading_layer_aborts_under_four_python_threads(cache: Path, settin
         caller.join()
     print(json.dumps([len(right), all(right), launched() in (None, "omp", "tbb")]))
     """
-    assert run(HEADER + dedented(script), cache, **settings) == [80, True, True]
+    assert run(HEADER + dedented(script), shared_cache, **settings) == [80, True, True]
 
 
-def test_a_small_call_launches_no_threading_layer_and_a_large_one_runs_on_it(cache: Path) -> None:
+def test_a_small_call_launches_no_threading_layer_and_a_large_one_runs_on_it(shared_cache: Path) -> None:
     script = """
     softmax(x[:3])
     softmax(x, threads=1)
@@ -225,7 +288,7 @@ def test_a_small_call_launches_no_threading_layer_and_a_large_one_runs_on_it(cac
     softmax(x, threads=2)
     print(json.dumps([before, launched()]))
     """
-    before, after = run(HEADER + dedented(script), cache, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
+    before, after = run(HEADER + dedented(script), shared_cache, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
     assert before is None
     assert after == "omp"
 
@@ -254,7 +317,7 @@ def worst_error():
 """
 
 
-def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accuracy(cache: Path) -> None:
+def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accuracy(shared_cache: Path) -> None:
     features = binding.get_host_cpu_features()
     avx2 = "+avx,+avx2,+fma,+bmi,+bmi2,+sse4.1,+sse4.2,+f16c"
     processors = {
@@ -265,7 +328,7 @@ def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accurac
     compared = script + 'print(json.dumps(hashes([softmax, log_softmax], ["float32", "float64"])))'
     # Numba takes this machine's features with another processor's name, unless it is told.
     children = [
-        start(compared, cache, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=its_features)
+        start(compared, shared_cache, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=its_features)
         for name, (needed, its_features) in processors.items()
         if features.get(needed)
     ]
@@ -273,8 +336,4 @@ def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accurac
     exec(script, own)  # noqa: S102
     expected = own["hashes"]([softmax, log_softmax], ["float32", "float64"])
     assert all(finish(child) == expected for child in children)
-    assert run(script + "print(json.dumps(worst_error()))", cache, NUMBA_CPU_NAME="generic") <= 4
-
-
-def dedented(script: str) -> str:
-    return "\n".join(line.removeprefix("    ") for line in script.splitlines())
+    assert run(script + "print(json.dumps(worst_error()))", shared_cache, NUMBA_CPU_NAME="generic") <= 4
