@@ -7,8 +7,8 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import both, fma, horner, larger, like, magnitude, nearest_integer, select, smaller
-from .._simd.exp import LN2, LOG2_E, REMAINDER
+from .._simd.arithmetic import both, fma, larger, like, magnitude, nearest_integer, polynomial, select, smaller
+from .._simd.exp import LN2, LOG2_E
 from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
 from .._simd.lanes import largest_lane, smallest_lane, widen
 from .._simd.memory import element_like, lanes, load, load_part, splat
@@ -135,8 +135,21 @@ def shift_of_row(x, start, n, temperature, farthest):
     return row_shift(x, n, largest, smallest, temperature, farthest)
 
 
+# (exp(r) - 1 - r) / r**2 for |r| <= ln2 / 2, a minimax fit whose relative error in exp, 2**-34.2, is a thousandth of an
+# ulp of float32.  Every row waits for it: with what float64 needs, rows of 32 to 1000 float32 took 1.02 to 1.07 of the
+# time (processor time, medians of interleaved runs, one core with AVX-512).
+_REMAINDER = (
+    0.5000000067642723,
+    0.16666665869432726,
+    0.041666295092760125,
+    0.008333497005707862,
+    0.001394464865475977,
+    0.00019790353488087384,
+)
+
+
 def largest_exp(x: Any, shift: Any, temperature: Any) -> Any:
-    """Return what `exp_scaled` of the row's largest element should be, as a float64 pair twice as precise."""
+    """Return what `exp_scaled` of the row's largest element should be, as a float64 pair more precise than the row."""
     raise NotImplementedError("only inside compiled code")
 
 
@@ -145,11 +158,10 @@ def _largest_exp(x, shift, temperature):
     limits = _LIMITS[computed(x.dtype)]
     scale = limits.headroom * limits.factor
     if computed(x.dtype) == types.float32:
-        coefficients = REMAINDER[types.float64]
 
         def of_float32(x, shift, temperature):
             r = widen(shift.largest - shift.anchor) / temperature - shift.octaves * LN2
-            return fma(fma(horner(r, coefficients) * r, r, r), scale, scale), 0.0
+            return fma(fma(polynomial(r, _REMAINDER) * r, r, r), scale, scale), 0.0
 
         return of_float32
 
