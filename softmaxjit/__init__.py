@@ -6,6 +6,7 @@ import typing
 from . import _overloads  # noqa: F401  makes the names below work in compiled code
 from .activations import log_softmax, logsumexp, softmax
 from .gradients import log_softmax_vjp, softmax_vjp
+from .losses import cross_entropy, cross_entropy_and_grad
 
 if typing.TYPE_CHECKING:
     from .compilation import warmup
@@ -15,6 +16,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "cross_entropy",
+    "cross_entropy_and_grad",
     "exp",
     "log",
     "log_sigmoid",

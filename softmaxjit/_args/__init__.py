@@ -4,7 +4,7 @@ A kernel sees rows: a flat, contiguous, native array of shape (outer, n, inner),
 """
 
 from .rows import Rows, reduced_rows, reordered, restored, restored_sign, same_shape_rows, two_operand_rows, widened
-from .values import Axis, checked_threads
+from .values import Axis, checked_threads, result_array
 
 __all__ = [
     "Axis",
@@ -14,6 +14,7 @@ __all__ = [
     "reordered",
     "restored",
     "restored_sign",
+    "result_array",
     "same_shape_rows",
     "two_operand_rows",
     "widened",

@@ -47,7 +47,7 @@ def same_shape_rows(x: Any, axis: Axis, temperature: Any, where: Any, out: Any) 
     result = result_array(out, array.shape, dtype)
     if _lie_across(array, axes) and result.flags.carray:
         return _rows_across(array, axes, result, out, tau, kept)
-    return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, where=kept)
+    return _rows(array, axes, rows_last(result, axes), result, out, temperature=tau, where=kept)
 
 
 def reduced_rows(x: Any, axis: Axis, b: Any, where: Any, keepdims: bool, return_sign: bool, out: Any) -> Rows:
@@ -79,10 +79,10 @@ def reduced_rows(x: Any, axis: Axis, b: Any, where: Any, keepdims: bool, return_
 
 def two_operand_rows(name: str, first: Any, cotangent: Any, axis: Axis, temperature: Any, out: Any) -> Rows:
     """Return the operands of an operation on two arrays, of which the second broadcasts to the shape of the first."""
-    array, other = _unmasked(name, first), _unmasked("cotangent", cotangent)
+    array, other = unmasked(name, first), unmasked("cotangent", cotangent)
     axes = checked_axes(axis, array.ndim)
     tau = checked_temperature(temperature, array.shape, axes, positive=True)
-    dtype = _promoted("cotangent", cotangent, other, name, result_dtype(name, array.dtype))
+    dtype = promoted("cotangent", cotangent, other, name, result_dtype(name, array.dtype))
     try:
         other = broadcast_to(other, array.shape)
     except ValueError:
@@ -91,10 +91,10 @@ def two_operand_rows(name: str, first: Any, cotangent: Any, axis: Axis, temperat
             "and shapes that broadcast to it"
         ) from None
     result = result_array(out, array.shape, dtype)
-    return _rows(array, axes, _rows_last(result, axes), result, out, temperature=tau, second=other)
+    return _rows(array, axes, rows_last(result, axes), result, out, temperature=tau, second=other)
 
 
-def _unmasked(name: str, value: Any) -> Array:
+def unmasked(name: str, value: Any) -> Array:
     """Return an array-like as an array with an accepted dtype, and no mask."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; pass {name}.filled(0)")
@@ -109,7 +109,7 @@ def _with_weights(array: Array, b: Any, dtype: "np.dtype[Any]") -> tuple[Array, 
     result_dtype("b", weights.dtype, COMPLEX)
     if unmasked is not None:
         weights = np.where(unmasked, weights, 0)
-    dtype = _promoted("b", b, weights, "x", dtype)
+    dtype = promoted("b", b, weights, "x", dtype)
     try:
         shape = np.broadcast_shapes(array.shape, weights.shape)
     except ValueError:
@@ -117,7 +117,7 @@ def _with_weights(array: Array, b: Any, dtype: "np.dtype[Any]") -> tuple[Array, 
     return broadcast_to(array, shape), broadcast_to(weights, shape), dtype
 
 
-def _promoted(name: str, value: Any, array: Array, other: str, dtype: "np.dtype[Any]") -> "np.dtype[Any]":
+def promoted(name: str, value: Any, array: Array, other: str, dtype: "np.dtype[Any]") -> "np.dtype[Any]":
     """Return the dtype of a result from an argument, as given and as an array, and from the dtype of another."""
     # Python's numbers take the dtype of arrays beside them, which NumPy does not know of bfloat16.
     if isinstance(value, int | float) and not isinstance(value, np.generic):
@@ -178,7 +178,7 @@ def _rows_across(
     """Return the operands of a kernel for rows that lie across memory."""
     target = result.reshape(-1)
     user = None if out is None else target
-    x = _unspoilt(array.reshape(-1), user)
+    x = unspoilt(array.reshape(-1), user)
     tau = temperature if isinstance(temperature, float) else _flat(temperature, axes, np.dtype(np.float64), user)
     n, inner = math.prod(array.shape[axes[0] : axes[-1] + 1]), math.prod(array.shape[axes[-1] + 1 :])
     kept = None if where is None else _flat(where, (), np.dtype(np.bool_), user)
@@ -211,7 +211,7 @@ def widened(rows: Rows) -> Rows:
     )
 
 
-def _rows_last(array: Array, axes: tuple[int, ...]) -> Array:
+def rows_last(array: Array, axes: tuple[int, ...]) -> Array:
     """Return the array with `axes` moved to the end, a view."""
     if not axes or axes[0] == array.ndim - len(axes):  # ascending, they are there already
         return array
@@ -219,15 +219,20 @@ def _rows_last(array: Array, axes: tuple[int, ...]) -> Array:
     return array.transpose([*others, *axes])
 
 
+def flat_rows(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
+    """Return the elements in row order; a view where they lie so in memory."""
+    return _flat(array, axes, dtype, None)
+
+
 def _flat(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]", out: Array | None) -> Array:
     """Return the elements in row order; a copy where they do not lie so in memory, or `out` would overwrite them."""
-    rows = _rows_last(array, axes)
+    rows = rows_last(array, axes)
     if rows.dtype != dtype or not (rows.flags.c_contiguous and rows.flags.aligned):
         rows = np.require(rows, dtype, ["C", "A"])
-    return _unspoilt(rows.reshape(-1), out)
+    return unspoilt(rows.reshape(-1), out)
 
 
-def _unspoilt(flat: Array, out: Array | None) -> Array:
+def unspoilt(flat: Array, out: Array | None) -> Array:
     """Return the elements, a copy where writing to `out` would overwrite some before they are read."""
     if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
         return flat.copy()
