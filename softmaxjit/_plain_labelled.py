@@ -23,3 +23,29 @@ def cross_entropy(
     mass = target.sum(axis=-1, keepdims=True)
     grad = (np.exp(log_p) * mass - target) / _column(temperature, x)
     return losses, np.where(counts[:, np.newaxis], grad, 0)
+
+
+def distances(x: Array, labels: Array, mass: Array) -> Array:
+    """Return the sums of the kernel `labelled_distances`; multiply the weights of rows, `mass`, by their masses."""
+    largest = x.max(axis=-1, keepdims=True)
+    d = largest - x
+    target = np.eye(x.shape[1])[labels] if labels.dtype == np.int64 else labels.reshape(x.shape)
+    of_labels = np.where(target == 0, 0, target * d).sum(axis=-1)
+    of_labels = mass * of_labels
+    mass *= target.sum(axis=-1)
+    finite = x != -np.inf
+    mean = np.where(finite, d, 0).sum(axis=-1) / finite.sum(axis=-1)
+    counts = np.log(finite.sum(axis=-1)), np.log((d == 0).sum(axis=-1))
+    sums = [np.where(mass == 0, 0, each).sum() for each in (of_labels, mass * mean, mass * counts[0], mass * counts[1])]
+    return np.array(sums, np.float64)
+
+
+def moments(x: Array, beta: float, mass: Array) -> Array:
+    """Return the sums of the kernel `likelihood_rows`."""
+    d = x.max(axis=-1, keepdims=True) - x
+    e = np.exp(-beta * d)
+    d = np.where(e == 0, 0, d)
+    total = e.sum(axis=-1)
+    mean = (e * d).sum(axis=-1) / total
+    variance = (e * d * d).sum(axis=-1) / total - mean * mean
+    return np.array([np.where(mass == 0, 0, mass * each).sum() for each in (np.log(total), mean, variance)], np.float64)

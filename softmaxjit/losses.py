@@ -6,9 +6,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _args, _run_labelled
+from . import _args
 from ._args import labels as _labels
 from ._args.labels import Labelled
+from ._run_labelled import losses as _run
+from ._run_labelled import total as _total
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
@@ -93,7 +95,7 @@ def cross_entropy(
     """
     rows, smoothing = _checked(logits, labels, axis, temperature, weight, ignore_index, label_smoothing, reduction)
     result = _args.result_array(out, rows.shape if reduction == "none" else (), rows.dtype)
-    losses = _run_labelled.run_cross_entropy(rows, smoothing, _args.checked_threads(threads))
+    losses = _run.run_cross_entropy(rows, smoothing, _args.checked_threads(threads))
     with np.errstate(all="ignore"):  # float16 overflows to infinity
         result[...] = _reduced(losses, rows, reduction)
     if out is not None:
@@ -158,7 +160,7 @@ def cross_entropy_and_grad(
     divisor = _divisor(rows) if reduction == "mean" else 1.0
     rows, target = _labels.gradient_rows(rows, result)
     scale = 1.0 / divisor if divisor else math.nan
-    losses = _run_labelled.run_cross_entropy_and_grad(rows, smoothing, scale, target, _args.checked_threads(threads))
+    losses = _run.run_cross_entropy_and_grad(rows, smoothing, scale, target, _args.checked_threads(threads))
     _labels.put_gradient(rows, target, result)
     with np.errstate(all="ignore"):
         loss = np.asarray(_reduced(losses, rows, reduction)).astype(result.dtype)
@@ -193,7 +195,7 @@ def _reduced(losses: Any, rows: Labelled, reduction: str) -> Any:
     """Return losses, their sum or their mean."""
     if reduction == "none":
         return losses.reshape(rows.shape)
-    total = _run_labelled.total(losses)
+    total = _total(losses)
     if reduction == "sum":
         return total
     divisor = _divisor(rows)

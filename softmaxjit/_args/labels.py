@@ -101,7 +101,7 @@ def checked_probabilities(labels: Array, shape: tuple[int, ...]) -> Array:
     if labels.shape != shape:
         raise ValueError(
             f"labels has dtype {labels.dtype} and shape {labels.shape}; "
-            f"accepted are probabilities of shape {shape}, that of the logits, and integers without their axis of classes"
+            f"accepted are probabilities of shape {shape}, that of the logits, and integers without the axis of classes"
         )
     if labels.size and not labels.min() >= 0:
         place = tuple(int(k[0]) for k in np.nonzero(~(labels >= 0)))

@@ -1,42 +1,17 @@
-"""Run kernels on labelled rows, in parallel where it pays."""
+"""Run cross-entropy and its gradient."""
 
 import math
-from contextlib import AbstractContextManager
-from typing import Any
 
 import numpy as np
-from numba.core import config
 
-from . import _plain_labelled, _threads
-from ._args.labels import Labelled
-from ._carriers import carried, carrier_of
-from ._kernels.cross_entropy import cross_entropy_rows, total_of
-from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
-from ._kernels.prepare import prepare_rows
-from ._kernels.targets import CLASSES, PROBABILITIES
-from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, ONE_FOR_EACH_ROW, SMALLEST_TEMPERATURE
-from ._plan import COMPILED_DTYPES, PARALLEL_ELEMENTS
-from ._run import SERIAL
-
-Array = np.ndarray[Any, Any]
-
-FLOAT64 = np.dtype(np.float64)
-
-
-def granted(size: int, threads: int | None) -> AbstractContextManager[int]:
-    """Return a context that gives the number of threads to work on so many elements with."""
-    return _threads.parallel_threads(threads) if threads != 1 and size >= PARALLEL_ELEMENTS else SERIAL
-
-
-def has_kernel(dtype: "np.dtype[Any]") -> bool:
-    """Whether compiled code takes elements of a dtype."""
-    return not config.DISABLE_JIT and (dtype in COMPILED_DTYPES or carrier_of(dtype) != dtype)
-
-
-def kinds(rows: Labelled) -> tuple[Any, Any]:
-    """Return the Numba types of temperature and labels."""
-    tau = ONE_FOR_ALL if isinstance(rows.temperature, float) else ONE_FOR_EACH_ROW
-    return tau, PROBABILITIES if rows.soft else CLASSES
+from .. import _plain_labelled
+from .._args.labels import Labelled
+from .._carriers import carried
+from .._kernels.cross_entropy import cross_entropy_rows
+from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
+from .._kernels.prepare import prepare_rows
+from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
+from . import Array, granted, has_kernel, kinds
 
 
 def run_cross_entropy(rows: Labelled, smoothing: float, threads: int | None) -> Array:
@@ -70,15 +45,6 @@ def run_cross_entropy_and_grad(
         kernel = cross_entropy_and_grad_rows.compiled(rows.x.dtype, *kinds(rows), parallel=number > 1)
         kernel(rows.x, rows.n, rows.temperature, rows.labels, rows.weight, smoothing, scale, losses, target)
     return losses
-
-
-def total(numbers: Array) -> Any:
-    """Return the sum of numbers, in a fixed order."""
-    if numbers.dtype != FLOAT64 or config.DISABLE_JIT:
-        return numbers.sum()
-    result = np.empty(1)
-    total_of.compiled(FLOAT64)(numbers, result)
-    return result[0]
 
 
 def _plain(rows: Labelled, smoothing: float) -> tuple[Array, Array]:

@@ -1,0 +1,45 @@
+"""Run kernels on labelled rows, in parallel where it pays."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from numba.core import config
+
+from .. import _threads
+from .._args.labels import Labelled
+from .._carriers import carrier_of
+from .._kernels.cross_entropy import total_of
+from .._kernels.targets import CLASSES, PROBABILITIES
+from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from .._plan import COMPILED_DTYPES, PARALLEL_ELEMENTS
+from .._run import SERIAL
+
+Array = np.ndarray[Any, Any]
+
+FLOAT64 = np.dtype(np.float64)
+
+
+def granted(size: int, threads: int | None) -> AbstractContextManager[int]:
+    """Return a context that gives the number of threads to work on so many elements with."""
+    return _threads.parallel_threads(threads) if threads != 1 and size >= PARALLEL_ELEMENTS else SERIAL
+
+
+def has_kernel(dtype: "np.dtype[Any]") -> bool:
+    """Whether compiled code takes elements of a dtype."""
+    return not config.DISABLE_JIT and (dtype in COMPILED_DTYPES or carrier_of(dtype) != dtype)
+
+
+def kinds(rows: Labelled) -> tuple[Any, Any]:
+    """Return the Numba types of temperature and labels."""
+    tau = ONE_FOR_ALL if isinstance(rows.temperature, float) else ONE_FOR_EACH_ROW
+    return tau, PROBABILITIES if rows.soft else CLASSES
+
+
+def total(numbers: Array) -> Any:
+    """Return the sum of numbers, in a fixed order."""
+    if numbers.dtype != FLOAT64 or config.DISABLE_JIT:
+        return numbers.sum()
+    result = np.empty(1)
+    total_of.compiled(FLOAT64)(numbers, result)
+    return result[0]
