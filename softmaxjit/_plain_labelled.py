@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._plain import Array, Temperature, _column, log_softmax
+from ._plain import Array, Temperature, _column, log_softmax, softmax
 
 
 def cross_entropy(
@@ -49,3 +49,32 @@ def moments(x: Array, beta: float, mass: Array) -> Array:
     mean = (e * d).sum(axis=-1) / total
     variance = (e * d * d).sum(axis=-1) / total - mean * mean
     return np.array([np.where(mass == 0, 0, mass * each).sum() for each in (np.log(total), mean, variance)], np.float64)
+
+
+def judgement(x: Array, labels: Array, from_logits: bool) -> tuple[Array, Array, Array, Array]:
+    """Return confidence, whether right, loss and Brier score of each row of probabilities or logits."""
+    p = softmax(x, 1.0, None) if from_logits else x
+    of_label = np.take_along_axis(p, labels[:, np.newaxis], axis=-1)[:, 0]
+    possible = np.isfinite(p).all(axis=-1) & (p >= 0).all(axis=-1) & (p <= 1 + 1e-5).all(axis=-1)
+    confidence = np.where(possible, np.minimum(p.max(axis=-1), 1), np.nan)
+    brier = ((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=-1)
+    numbers = confidence, p.argmax(axis=-1) == labels, np.maximum(-np.log(of_label), 0), brier
+    confidence, right, loss, brier = (np.asarray(each, np.float64) for each in numbers)
+    return confidence, right, loss, brier
+
+
+def sums_of_bins(p: Array, truth: Array, edges: Array) -> Array:
+    """Return the five sums of the kernel `bin_classes` for each bin."""
+    place = np.searchsorted(edges[1:-1], p, side="left")
+    terms = (np.ones(len(p)), p, truth, p * p, p * truth)
+    return np.stack([np.bincount(place, each, len(edges) - 1) for each in terms], axis=-1)
+
+
+def class_bins(x: Array, labels: Array, from_logits: bool, edges: Array) -> Array:
+    """Return the sums of the kernel `bin_classes`, of shape (classes, bins, 5)."""
+    p = softmax(x, 1.0, None) if from_logits else x
+    columns = [
+        sums_of_bins(np.minimum(p[:, k], 1), (labels == k) * 1.0, edges[min(k, len(edges) - 1)])
+        for k in range(x.shape[1])
+    ]
+    return np.stack(columns)

@@ -43,6 +43,9 @@ ARROWS = {
     "__main__": {"cli"},
 }
 
+# Layers of several modules, which may import each other.
+INSIDE = {"_simd", "_kernels", "_commands", "_args", "_overloads", "_run_labelled", "public"}
+
 
 def layer_of(module: str) -> str:
     """Return the layer of a module of the package, named without the package: "" is the package itself."""

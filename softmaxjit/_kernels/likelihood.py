@@ -11,7 +11,6 @@ alone.
 Sums are taken block by block, and the blocks in order, whoever computes them.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +20,10 @@ from .._jit import helper, kernel
 from .._simd.arithmetic import fma, select, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import sum_tree, widen
+from .._simd.log import log
 from .._simd.memory import data_of, keep_part, lanes, load, load_part, splat
 from .ahead import ahead_of, are_far, ask
+from .logsumexp import log1p_of_ratio
 from .shift import largest_exp, limits_of, row_extremes, shift_of_row
 from .softmax import BLOCK_ELEMENTS
 from .sums import scaled
@@ -101,8 +102,8 @@ def labelled_distances(x, n, labels, weight, mass, out):
                 parts[DISTANCES * block] += mass[row] * (target.distance + target.distance_low)
                 mass[row] *= target.mass
                 parts[DISTANCES * block + 1] += mass[row] * spread.mean
-                parts[DISTANCES * block + 2] += mass[row] * math.log(spread.finite)
-                parts[DISTANCES * block + 3] += mass[row] * math.log(spread.ties)
+                parts[DISTANCES * block + 2] += mass[row] * log(spread.finite)
+                parts[DISTANCES * block + 3] += mass[row] * log(spread.ties)
     sum_of_blocks(parts, DISTANCES, out)
 
 
@@ -145,6 +146,13 @@ def add_moments(rest, first, second, e, d):
     return rest + e, first + ed, fma(ed, d, second)
 
 
+@helper
+def log_of_rest(x, rest, unit):
+    """Return log(1 + rest / unit)."""
+    high, low = log1p_of_ratio(x, rest, 0.0, unit, 0.0)
+    return high + low
+
+
 @kernel(lambda x, out: (x, types.intp, types.float64, NUMBERS, NUMBERS))
 def likelihood_rows(x, n, beta, mass, out):
     """Write the sums over rows, weighted by `mass`, of the logarithm and of the mean and variance of distances."""
@@ -169,7 +177,7 @@ def likelihood_rows(x, n, beta, mass, out):
                 else:
                     m = moments_of_row(source, row * n, n, steps, shift, farthest, False, ahead)
                 mean = m.first / (unit + m.rest)
-                parts[MOMENTS * block] += mass[row] * math.log1p(m.rest / unit)
+                parts[MOMENTS * block] += mass[row] * log_of_rest(source, m.rest, unit)
                 parts[MOMENTS * block + 1] += mass[row] * mean
                 parts[MOMENTS * block + 2] += mass[row] * (m.second / (unit + m.rest) - mean * mean)
     sum_of_blocks(parts, MOMENTS, out)

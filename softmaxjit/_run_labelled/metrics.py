@@ -1,0 +1,145 @@
+"""Run what metrics are made of: judgements of rows, sums over bins, and resamples of both."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import config
+
+from .. import _plain_labelled
+from .._args.labels import Labelled
+from .._args.predictions import Predictions, refuse_row
+from .._carriers import carried
+from .._kernels import bins as _bins
+from .._kernels.bins import CLASS_SUMS, PARTS, SUMS, bin_classes, bin_rows
+from .._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
+from .._kernels.judgement import judge_logits, judge_probabilities
+from . import FLOAT64, Array, granted, has_kernel
+
+error_of_bins = getattr(_bins.error_of_bins, "py_func", _bins.error_of_bins)
+rooted = getattr(_bins.rooted, "py_func", _bins.rooted)
+
+
+class Judged(NamedTuple):
+    """One number for each prediction, in float64."""
+
+    confidence: Array
+    truth: Array  # 1 where what the confidence is about is true, else 0
+    right: Array  # 1 where the most probable class is the true one, else 0
+    loss: Array
+    brier: Array
+
+
+def run_judgement(predictions: Predictions, threads: int | None) -> Judged:
+    """Judge predictions; raise ValueError where one is none."""
+    rows = predictions.rows
+    if rows is None:
+        judged = _judged_answers(predictions)
+    elif not has_kernel(rows.dtype):
+        with np.errstate(all="ignore"):
+            confidence, right, loss, brier = _plain_labelled.judgement(
+                rows.x.reshape(-1, rows.n), rows.labels, predictions.from_logits
+            )
+        judged = Judged(confidence, right, right, loss, brier)
+    else:
+        confidence, right, loss, brier = (np.empty(predictions.number) for _ in range(4))
+        kernel = judge_logits if predictions.from_logits else judge_probabilities
+        with granted(rows.x.size, threads) as number:
+            judge = kernel.compiled(rows.x.dtype, parallel=number > 1)
+            judge(carried(rows.x), rows.n, rows.labels, confidence, right, loss, brier)
+        judged = Judged(confidence, right, right, loss, brier)
+    wrong = np.isnan(judged.confidence)
+    if wrong.any():
+        refuse_row(predictions, int(np.argmax(wrong)))
+    return judged
+
+
+def _judged_answers(predictions: Predictions) -> Judged:
+    """Judge answers to a yes-or-no question."""
+    x, answers = predictions.yes, predictions.answers
+    with np.errstate(all="ignore"):
+        if predictions.from_logits:
+            # A difference from infinity has no probability; elsewhere the smaller exponential is the exact one.
+            p = np.where(x > 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))
+            p = np.where(np.isinf(x), np.nan, p)
+            loss = np.logaddexp(0, np.where(answers == 1, -x, x))
+        else:
+            p = np.where((x >= 0) & (x <= 1), x, np.nan)
+            loss = -np.log(np.where(answers == 1, p, 1 - p)) + 0.0
+    right = ((p > 0.5) == (answers == 1)).astype(np.float64)
+    return Judged(p, answers, right, loss, (p - answers) ** 2)
+
+
+def edges_of(values: Array, bins: int, binning: str) -> Array:
+    """Return the edges of bins: multiples, or elements of the values such that as many lie between as can be."""
+    if binning == "width":
+        return np.arange(bins + 1) / bins
+    ranks = np.arange(1, bins) * (len(values) - 1) // bins
+    edges = np.empty(bins + 1)
+    edges[0], edges[-1] = 0.0, 1.0
+    edges[1:-1] = np.partition(values, ranks)[ranks] if bins > 1 else []
+    return edges
+
+
+def run_bins(judged: Judged, edges: Array, uniform: bool) -> Array:
+    """Return the sums of each bin, of shape (bins, SUMS)."""
+    bins = len(edges) - 1
+    if config.DISABLE_JIT:
+        return _plain_labelled.sums_of_bins(judged.confidence, judged.truth, edges)[:, :SUMS]
+    sums = np.empty(SUMS * bins)
+    bin_rows.compiled(FLOAT64)(judged.confidence, judged.truth, edges, uniform, sums)
+    return sums.reshape(bins, SUMS)
+
+
+def run_answer_bins(judged: Judged, edges: Array) -> Array:
+    """Return the sums of each bin of answers to a yes-or-no question, of shape (1, bins, CLASS_SUMS)."""
+    return _plain_labelled.sums_of_bins(judged.confidence, judged.truth, edges)[np.newaxis]
+
+
+def run_class_bins(rows: Labelled, from_logits: bool, edges: Array, uniform: bool, threads: int | None) -> Array:
+    """Return the sums of each class and bin, (classes, bins, CLASS_SUMS); `edges` has a row for all or one for each."""
+    bins = edges.shape[1] - 1
+    if not has_kernel(rows.dtype):
+        return _plain_labelled.class_bins(rows.x.reshape(-1, rows.n), rows.labels, from_logits, edges)
+    sums = np.empty(PARTS * rows.n * bins * CLASS_SUMS)
+    stride = 0 if len(edges) == 1 else bins + 1
+    with granted(rows.x.size, threads) as number:
+        kernel = bin_classes.compiled(rows.x.dtype, parallel=number > 1)
+        arguments = (from_logits, edges.reshape(-1), stride, uniform, sums)
+        kernel(rows.x, rows.n, rows.labels, *arguments)
+    return sums[: len(sums) // PARTS].reshape(rows.n, bins, CLASS_SUMS)
+
+
+def run_resampled_means(values: Array, seed: int, number: int, threads: int | None) -> Array:
+    """Return the mean of each of so many resamples."""
+    out = np.empty(number)
+    with granted(len(values) * number, threads) as threads_granted:
+        resample_means.compiled(FLOAT64, parallel=threads_granted > 1)(values, np.uint64(seed), out)
+    return out
+
+
+def run_resampled_errors(
+    judged: Judged, bins: int, binning: str, norm: float, debias: bool, seed: int, number: int, threads: int | None
+) -> Array:
+    """Return the calibration error of each of so many resamples; each has its own bins if they are of equal mass."""
+    out = np.empty(number)
+    with granted(len(judged.confidence) * number, threads) as granted_threads:
+        parallel = granted_threads > 1
+        if binning == "width":
+            inner = edges_of(judged.confidence, bins, binning)[1:-1]
+            places = SUMS * np.searchsorted(inner, judged.confidence, side="left").astype(np.int64)
+            kernel = resample_bins.compiled(FLOAT64, parallel=parallel)
+            kernel(places, judged.confidence, judged.truth, bins, norm, debias, np.uint64(seed), out)
+        else:
+            order = np.argsort(judged.confidence, kind="stable").astype(np.int64)
+            kernel = resample_masses.compiled(FLOAT64, parallel=parallel)
+            kernel(order, judged.confidence, judged.truth, bins, norm, debias, np.uint64(seed), out)
+    return out
+
+
+def run_draw(seed: int, resample: int, count: int) -> Array:
+    """Return the rows of one resample."""
+    places = np.empty(count, np.int64)
+    if config.DISABLE_JIT:
+        return np.random.default_rng([seed, resample]).integers(count, size=count)
+    draw_rows.compiled(FLOAT64)(np.uint64(seed), resample, places)
+    return places

@@ -1,0 +1,129 @@
+"""Intervals for metrics, from resampled rows."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _args
+from .._args.labels import checked_fraction
+from .._args.predictions import checked_positive, checked_predictions
+from .._run_labelled import has_kernel
+from .._run_labelled import metrics as _run
+from .metrics import accuracy, brier_score, checked_options, expected_calibration_error, nll
+
+MEANS = {accuracy: "right", nll: "loss", brier_score: "brier"}
+
+
+class BootstrapInterval(NamedTuple):
+    """What `bootstrap` found."""
+
+    value: float  # of the metric on the rows as they are
+    low: float
+    high: float
+    confidence_level: float
+    distribution: NDArray[np.float64]  # of the metric over the resamples, in their order
+
+
+def bootstrap(
+    metric: Callable[..., float],
+    probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_resamples: int = 2000,
+    confidence_level: float = 0.95,
+    rng: Any = None,
+    threads: int | None = None,
+    **options: Any,
+) -> BootstrapInterval:
+    """Return the interval in which a metric lies with some confidence, from resamples of the rows.
+
+    Parameters
+    ----------
+    metric : callable
+        `accuracy`, `nll`, `brier_score` or `expected_calibration_error`, whose resamples are taken in parallel, from
+        one pass over the predictions; or any other function of predictions and labels, called for each resample.
+    probs, labels : array_like
+        As the metric takes them; rows are those of the first axes (of `probs` all but the last, unless it has one).
+    n_resamples : int, default 2000
+        Number of resamples, each of as many rows as there are.
+    confidence_level : float, default 0.95
+        How probable the interval is; its ends leave out as much of the distribution on either side.
+    rng : None, int, numpy.random.Generator or what numpy.random.default_rng takes, optional
+        Where randomness comes from; the same seed gives the same bits for any number of threads.
+    threads : int, optional
+        Largest number of threads.  By default Numba's current number for inputs large enough to gain from it.
+    **options
+        Passed to the metric, as ``n_bins`` or ``from_logits``.
+
+    Returns
+    -------
+    BootstrapInterval
+        Named tuple of ``value``, ``low``, ``high``, ``confidence_level`` and the ``distribution``, shape
+        (n_resamples,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the metric raises; or `n_resamples` is below 1, or `confidence_level` not between 0 and 1.
+
+    Notes
+    -----
+    These are percentiles.  A calibration error is biased upwards, and that of a resample once more, so that its
+    interval may lie above the value where that is near 0; `expected_calibration_error` with `debias` is less so.
+
+    References
+    ----------
+    B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", Chapman & Hall, 1993.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxjit.calibration import accuracy, bootstrap
+    >>> probs = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]] * 25)
+    >>> interval = bootstrap(accuracy, probs, [0, 1, 0, 0] * 25, rng=0)
+    >>> interval.value, 0.6 < interval.low < 0.7 < 0.8 < interval.high < 0.9
+    (0.75, True)
+    """
+    number = checked_positive("n_resamples", n_resamples)
+    level = checked_fraction("confidence_level", confidence_level)
+    if level in (0, 1):
+        raise ValueError(f"confidence_level is {confidence_level!r}; accepted are numbers between 0 and 1")
+    limit = _args.checked_threads(threads)
+    seed = int(np.random.default_rng(rng).integers(1 << 63))
+    value = float(metric(probs, labels, **options))
+    distribution = _quickly(metric, probs, labels, options, seed, number, limit)
+    if distribution is None:
+        distribution = _slowly(metric, probs, labels, options, seed, number)
+    low, high = np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])
+    return BootstrapInterval(value, float(low), float(high), level, distribution)
+
+
+def _quickly(
+    metric: Any, probs: Any, labels: Any, options: dict[str, Any], seed: int, number: int, threads: int | None
+) -> NDArray[np.float64] | None:
+    """Return the metric of each resample if compiled code does it, else None."""
+    error = metric is expected_calibration_error and not options.get("classwise", False)
+    if not (error or metric in MEANS) or not has_kernel(np.dtype(np.float64)):
+        return None
+    judged = _run.run_judgement(checked_predictions(probs, labels, options.get("from_logits", False)), threads)
+    if not error:
+        return _run.run_resampled_means(getattr(judged, MEANS[metric]), seed, number, threads)
+    binning = options.get("binning", "width")
+    checked = checked_options(options.get("n_bins", 15), binning, options.get("norm", 1), options.get("debias", False))
+    return _run.run_resampled_errors(judged, checked.bins, binning, checked.norm, checked.debias, seed, number, threads)
+
+
+def _slowly(
+    metric: Any, probs: Any, labels: Any, options: dict[str, Any], seed: int, number: int
+) -> NDArray[np.float64]:
+    """Return the metric of each resample, called for each."""
+    x, truth = np.asarray(probs), np.asarray(labels)
+    axes = truth.ndim
+    x, truth = x.reshape(-1, *x.shape[axes:]), truth.reshape(-1)
+    result = np.empty(number)
+    for r in range(number):
+        places = _run.run_draw(seed, r, len(truth))
+        result[r] = metric(x[places], truth[places], **options)
+    return result

@@ -1,0 +1,289 @@
+"""Calibration metrics: against their definitions, other libraries' results, and at the edges of bins."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
+
+from softmaxjit import cross_entropy, softmax
+from softmaxjit.calibration import (
+    accuracy,
+    brier_decomposition,
+    brier_score,
+    expected_calibration_error,
+    nll,
+    reliability_curve,
+)
+
+from .children import run
+from .oracles import DTYPES
+from .test_activations import LAYOUTS
+
+METRICS = (accuracy, nll, brier_score, expected_calibration_error)
+
+# Inputs that every library can be given without a generator of random numbers.
+ROWS = np.arange(600)
+LOGITS = 4 * np.sin(0.37 * ROWS[:, np.newaxis] * (np.arange(5) + 1) + np.arange(5))
+LABELS = np.where(ROWS % 3 == 0, ROWS // 3 % 5, LOGITS.argmax(axis=1))
+PROBS = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+YES, ANSWERS = PROBS[:, 0].copy(), (LABELS == 0).astype(int)
+
+
+def test_agrees_with_torchmetrics() -> None:
+    # torchmetrics 1.9.0 with PyTorch 2.13.0: multiclass_calibration_error, in float32, and binary_calibration_error.
+    for bins, expected in (
+        (10, (0.15818306803703308, 0.1902170330286026, 0.4649096727371216)),
+        (15, (0.15532395243644714, 0.18892168998718262, 0.4752492308616638)),
+    ):
+        errors = [expected_calibration_error(PROBS, LABELS, n_bins=bins, norm=q) for q in (1, 2, np.inf)]
+        assert errors == pytest.approx(expected, rel=1e-6)
+    errors = [expected_calibration_error(YES, ANSWERS, n_bins=10, norm=q) for q in (1, 2, np.inf)]
+    assert errors == pytest.approx((0.08959385507545888, 0.11438507215977757, 0.2923095925165342), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("norm", "debias", "classwise", "expected"),
+    [
+        (1, False, False, 0.15325925721905576),
+        (2, False, False, 0.19117150317278309),
+        (2, True, False, 0.1775412701309202),
+        (1, False, True, 0.0759591660090733),
+        (2, False, True, 0.09605352870136921),
+        (2, True, True, 0.08166665640974381),
+    ],
+)
+def test_agrees_with_uncertainty_calibration(norm: int, debias: bool, classwise: bool, expected: float) -> None:
+    # uncertainty-calibration 0.1.4: get_calibration_error, with modes top-label and marginal and 15 bins of equal mass.
+    for x, from_logits in ((PROBS, False), (LOGITS, True)):
+        error = expected_calibration_error(
+            x, LABELS, binning="mass", norm=norm, debias=debias, classwise=classwise, from_logits=from_logits
+        )
+        assert error == pytest.approx(expected, rel=1e-12)
+
+
+def test_agrees_with_uncertainty_calibration_on_yes_or_no() -> None:
+    # The same, of one dimension.
+    for debias, expected in ((False, 0.0995190196520422), (True, 0.08512921936945199)):
+        error = expected_calibration_error(YES, ANSWERS, binning="mass", norm=2, debias=debias)
+        assert error == pytest.approx(expected, rel=1e-12)
+        assert expected_calibration_error(
+            YES, ANSWERS, binning="mass", norm=2, debias=debias, classwise=True
+        ) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("binning", "strategy"), [("width", "uniform"), ("mass", "quantile")])
+@pytest.mark.parametrize("bins", [1, 5, 15, 40])
+def test_agrees_with_scikit_learns_calibration_curve(bins: int, binning: Any, strategy: str) -> None:
+    truth, predicted = calibration_curve(ANSWERS, YES, n_bins=bins, strategy=strategy)
+    curve = reliability_curve(YES, ANSWERS, n_bins=bins, binning=binning)
+    held = curve.counts > 0
+    np.testing.assert_allclose(curve.accuracy[held], truth, rtol=1e-13)
+    np.testing.assert_allclose(curve.confidence[held], predicted, rtol=1e-13)
+    assert np.isnan(curve.accuracy[~held]).all()
+    assert curve.counts.sum() == 600
+    assert curve.edges.shape == (bins + 1,)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_losses_agree_with_scikit_learn(dtype: Any) -> None:
+    tolerance = 1e-6 if dtype == np.float32 else 1e-13
+    for x, from_logits in ((PROBS.astype(dtype), False), (LOGITS.astype(dtype), True)):
+        assert accuracy(x, LABELS, from_logits=from_logits) == accuracy_score(LABELS, PROBS.argmax(axis=1))
+        assert nll(x, LABELS, from_logits=from_logits) == pytest.approx(log_loss(LABELS, PROBS), rel=tolerance)
+        score = brier_score(x, LABELS, from_logits=from_logits)
+        assert score == pytest.approx(((PROBS - np.eye(5)[LABELS]) ** 2).sum(axis=1).mean(), rel=tolerance)
+    assert brier_score(YES, ANSWERS) == pytest.approx(brier_score_loss(ANSWERS, YES), rel=1e-13)
+    odds = np.log(YES / (1 - YES))
+    for metric in (*METRICS, brier_score):
+        assert metric(odds, ANSWERS, from_logits=True) == pytest.approx(metric(YES, ANSWERS), rel=1e-12)
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 10, 15, 49])
+def test_bins_are_open_below_and_closed_above_and_0_is_in_the_first(bins: int) -> None:
+    edges = np.arange(bins + 1) / bins
+    counts = reliability_curve(edges, np.zeros(bins + 1, int), n_bins=bins).counts
+    assert counts.tolist() == [2] + [1] * (bins - 1)  # 0 and the first edge; then each edge in the bin that it ends
+    above = np.nextafter(edges[:-1], 1)
+    assert reliability_curve(above, np.zeros(bins, int), n_bins=bins).counts.tolist() == [1] * bins
+
+
+def test_a_probability_of_1_is_in_the_last_bin() -> None:
+    sure = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    curve = reliability_curve(sure, [0, 1, 1])
+    assert curve.counts.tolist() == [0] * 14 + [3]
+    assert curve.accuracy[-1] == pytest.approx(2 / 3)
+    assert expected_calibration_error(sure, [0, 1, 1]) == pytest.approx(1 / 3)
+    assert reliability_curve(sure.astype(np.float32) * 400, [0, 1, 1], from_logits=True).counts[-1] == 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_confidences_share_a_bin_whatever_their_order(dtype: Any) -> None:
+    p = np.array([0.1] * 5 + [0.3] * 2 + [0.9] * 3, dtype)
+    y = np.array([0, 1, 0, 0, 0, 1, 0, 1, 1, 0])
+    order = np.random.default_rng(0).permutation(10)
+    curve = reliability_curve(p, y, n_bins=4, binning="mass")
+    again = reliability_curve(p[order], y[order], n_bins=4, binning="mass")
+    assert curve.counts.tolist() == again.counts.tolist()
+    assert sorted(curve.counts[curve.counts > 0].tolist()) == [2, 3, 5]
+
+
+@pytest.mark.parametrize("binning", ["width", "mass"])
+@pytest.mark.parametrize(("x", "labels"), [(PROBS, LABELS), (YES, ANSWERS)], ids=["classes", "yes"])
+def test_the_parts_of_the_brier_score_add_up(x: Any, labels: Any, binning: Any) -> None:
+    parts = brier_decomposition(x, labels, n_bins=7, binning=binning)
+    _, reliability, resolution, uncertainty, within, covariance = parts
+    assert parts.brier == pytest.approx(brier_score(x, labels), rel=1e-14)
+    assert reliability - resolution + uncertainty + within - covariance == pytest.approx(parts.brier, rel=1e-12)
+    assert min(reliability, resolution, uncertainty, within) > 0
+    frequencies = np.bincount(labels)[1 if x.ndim == 1 else 0 :] / 600
+    assert uncertainty == pytest.approx((frequencies * (1 - frequencies)).sum(), rel=1e-12)
+
+
+def test_a_row_of_its_own_says_nothing_of_its_bias() -> None:
+    assert expected_calibration_error([0.2, 0.9], [1, 1], norm=2, debias=True) == 0
+    assert expected_calibration_error([0.2, 0.9], [1, 1], norm=2) == pytest.approx(np.sqrt((0.64 + 0.01) / 2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_confident_rows_keep_what_probabilities_lose(dtype: Any) -> None:
+    x = np.array([[30.0, 0.0, 1.0], [0.0, 45.0, -1.0]], dtype)
+    wide = x.astype(np.longdouble)
+    others = np.exp(wide - x.max(axis=1, keepdims=True)).sum(axis=1) - 1
+    assert nll(x, [0, 1], from_logits=True) == pytest.approx(float(np.log1p(others).mean()), rel=1e-5)
+    assert brier_score(x, [0, 1], from_logits=True) == pytest.approx(
+        float((others**2 + [np.exp(-60) + np.exp(-58), np.exp(-90) + np.exp(-92)]).mean()), rel=1e-5
+    )
+
+
+def test_the_first_of_equal_probabilities_is_the_answer() -> None:
+    for n in (2, 16, 40):
+        x = np.zeros((n, n))
+        x[:, -1] = -1
+        for from_logits in (True, False):
+            p = x if from_logits else softmax(x)
+            assert accuracy(p, np.arange(n), from_logits=from_logits) == 1 / n
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_do_not_change_a_bit(layout: str) -> None:
+    x, labels = LOGITS.reshape(6, 100, 5).astype(np.float32), LABELS.reshape(6, 100)
+    for metric in METRICS:
+        expected = metric(x.reshape(-1, 5), LABELS, from_logits=True)
+        assert metric(LAYOUTS[layout](x), labels.astype(np.uint8), from_logits=True) == expected
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_any_number_of_threads_gives_the_same_bits(from_logits: bool) -> None:
+    x = np.random.default_rng(0).standard_normal((1500, 70)).astype(np.float32) * 3
+    labels = np.random.default_rng(1).integers(70, size=1500)
+    x = x if from_logits else softmax(x)
+    for metric in METRICS:
+        serial = metric(x, labels, from_logits=from_logits, threads=1)
+        assert metric(x, labels, from_logits=from_logits) == serial
+    assert brier_decomposition(x, labels, from_logits=from_logits) == brier_decomposition(
+        x, labels, from_logits=from_logits, threads=1
+    )
+
+
+def test_float16_and_extended_precision() -> None:
+    half, long = LOGITS.astype(np.float16), LOGITS.astype(np.longdouble)
+    for metric in METRICS:
+        assert metric(half, LABELS, from_logits=True) == metric(half.astype(np.float32), LABELS, from_logits=True)
+        assert metric(long, LABELS, from_logits=True) == metric(LOGITS, LABELS, from_logits=True)
+    single = expected_calibration_error(half.astype(np.float32), LABELS, classwise=True, from_logits=True)
+    assert expected_calibration_error(half, LABELS, classwise=True, from_logits=True) == single
+
+
+def test_the_likelihood_is_the_cross_entropy() -> None:
+    assert nll(LOGITS, LABELS, from_logits=True) == pytest.approx(cross_entropy(LOGITS, LABELS), rel=1e-14)
+    assert nll([[1.0, 0.0]], [1]) == np.inf
+    assert nll([[0.0, -np.inf]], [1], from_logits=True) == np.inf
+
+
+P = np.array([[0.5, 0.5], [0.25, 0.75]])
+WRONG = [
+    (
+        {"probs": [[0.5, np.nan], [0, 1]]},
+        ValueError,
+        "probs holds nan in row 0; accepted are probabilities from 0 to 1",
+    ),
+    ({"probs": [[0.5, 0.5], [2, 1]]}, ValueError, "probs holds 2.0 in row 1; accepted are probabilities from 0 to 1"),
+    ({"probs": [[0.5, 0.5], [1, -1]]}, ValueError, "probs holds -1.0 in row 1; accepted are probabilities from 0 to 1"),
+    (
+        {"probs": [0.5, 1.5]},
+        ValueError,
+        "probs holds 1.5 in row 1; accepted are probabilities from 0 to 1, or from_logits",
+    ),
+    (
+        {"probs": [[0.5, np.nan], [0, 1]], "from_logits": True},
+        ValueError,
+        "probs holds nan in row 0; accepted are finite",
+    ),
+    (
+        {"probs": [[np.inf, 1], [0, 1]], "from_logits": True},
+        ValueError,
+        "probs holds inf in row 0; accepted are finite",
+    ),
+    ({"probs": [[0, 1], [-np.inf] * 2], "from_logits": True}, ValueError, "probs holds -inf in row 1"),
+    ({"probs": [0.5, np.inf], "from_logits": True}, ValueError, "probs holds inf in row 1"),
+    (
+        {"probs": np.empty((0, 2)), "labels": []},
+        ValueError,
+        "probs has shape (0, 2); accepted are arrays with at least",
+    ),
+    ({"probs": np.array(["a"])}, TypeError, "probs has dtype <U1"),
+    ({"probs": [0.5, 0.5], "labels": [0, 2]}, ValueError, "labels holds 2 at 1; accepted are classes from 0 to 1"),
+    ({"labels": [0, 2]}, ValueError, "labels holds 2 at 1; accepted are classes from 0 to 1"),
+    ({"labels": [0.0, 1.0]}, TypeError, "labels has dtype float64; accepted are integers, the class of each row"),
+    ({"labels": [True, False]}, TypeError, "labels has dtype bool"),
+    ({"labels": [0]}, ValueError, "labels has shape (1,)"),
+    ({"from_logits": 1}, TypeError, "from_logits is 1; accepted are True and False"),
+    ({"threads": 0}, ValueError, "threads is 0"),
+]
+WRONG_OPTIONS = [
+    ({"n_bins": 0}, ValueError, "n_bins is 0; accepted are integers from 1"),
+    ({"n_bins": 2.5}, TypeError, "n_bins is 2.5; accepted are integers from 1"),
+    ({"n_bins": True}, ValueError, "n_bins is True; accepted are integers from 1"),
+    ({"binning": "equal"}, ValueError, "binning is 'equal'; accepted are 'width' and 'mass'"),
+    ({"norm": 3}, ValueError, "norm is 3; accepted are 1, 2 and inf"),
+    ({"norm": "l1"}, ValueError, "norm is 'l1'; accepted are 1, 2 and inf"),
+    ({"debias": True}, ValueError, "debias is True and norm is 1; accepted is norm 2, whose bias is known"),
+    ({"classwise": "yes"}, TypeError, "classwise is 'yes'; accepted are True and False"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "words"), WRONG)
+def test_wrong_predictions_and_labels_are_named(arguments: Any, error: Any, words: str) -> None:
+    for metric in (*METRICS, reliability_curve, brier_decomposition):
+        with pytest.raises(error, match=re.escape(words)):
+            metric(**{"probs": P, "labels": [0, 1]} | arguments)
+
+
+@pytest.mark.parametrize(("arguments", "error", "words"), WRONG_OPTIONS)
+def test_wrong_options_are_named(arguments: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        expected_calibration_error(**{"probs": P, "labels": [0, 1]} | arguments)
+
+
+def test_without_compiling_the_values_are_the_same(tmp_path: Any) -> None:
+    script = """
+    import json
+    import numpy as np
+    from softmaxjit.calibration import *
+    x = 3 * np.sin(np.arange(60.0)).reshape(20, 3)
+    y = np.arange(20) % 3
+    ece = expected_calibration_error
+    print(json.dumps([
+        accuracy(x, y, from_logits=True), nll(x, y, from_logits=True), brier_score(x, y, from_logits=True),
+        ece(x, y, from_logits=True), ece(x, y, from_logits=True, classwise=True, binning="mass"),
+        *brier_decomposition(x, y, from_logits=True),
+    ]))
+    """
+    x, y = 3 * np.sin(np.arange(60.0)).reshape(20, 3), np.arange(20) % 3
+    ours = [metric(x, y, from_logits=True) for metric in METRICS]
+    ours.append(expected_calibration_error(x, y, from_logits=True, classwise=True, binning="mass"))
+    ours.extend(brier_decomposition(x, y, from_logits=True))
+    np.testing.assert_allclose(run(script, tmp_path / "cache", NUMBA_DISABLE_JIT="1"), ours, rtol=1e-10)
