@@ -78,3 +78,11 @@ def class_bins(x: Array, labels: Array, from_logits: bool, edges: Array) -> Arra
         for k in range(x.shape[1])
     ]
     return np.stack(columns)
+
+
+def vector_scaling(x: Array, scale: Array, bias: Array, labels: Array, weight: Array) -> tuple[float, Array, Array]:
+    """Return the loss of weighted rows under per-class scale and bias, and its gradient in both."""
+    wide = x.astype(np.float64)
+    losses, grad = cross_entropy(wide * scale + bias, 1.0, labels, np.ones(x.shape[1]), 0.0)
+    grad *= weight[:, np.newaxis]
+    return float((weight * losses).sum()), (grad * wide).sum(axis=0), grad.sum(axis=0)

@@ -13,6 +13,8 @@ from . import __version__
 from ._commands import CommandError
 from ._commands.apply import OPERATIONS, apply
 from ._commands.bench import Options, bench
+from ._commands.calibrate import Options as CalibrateOptions
+from ._commands.calibrate import calibrate
 from ._commands.demo import demo
 from ._commands.info import info
 from ._commands.problem import DTYPES
@@ -129,6 +131,26 @@ def warmup_command(operations: Sequence[str], dtypes: Sequence[str], everything:
     minute or two, with --all many. What is in the cache already is loaded.
     """
     warmup(operations, dtypes, everything)
+
+
+@commands.command("calibrate")
+@click.argument("logits", metavar="LOGITS.npy", type=FILE)
+@click.argument("labels", metavar="LABELS.npy", type=FILE)
+@click.option("-o", "--output", metavar="OUT.npy", type=FILE, help="Where calibrated probabilities of all rows go.")
+@click.option("--plot", type=FILE, help="Where the reliability diagram goes.")
+@click.option("--json", is_flag=True, help="Print all numbers as JSON instead of a table.")
+@click.option("--fit-on-all", is_flag=True, help="Fit to all rows and report on the same.")
+@click.option("--bins", type=click.IntRange(1), default=15, show_default=True, help="Of confidence, of equal width.")
+@click.option("--resamples", type=click.IntRange(1), default=2000, show_default=True, help="For the intervals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the halves and the intervals.")
+def calibrate_command(logits: Path, labels: Path, **options: Any) -> None:
+    """Fit a temperature, and say what it does to calibration.
+
+    LOGITS.npy has shape (rows, classes), LABELS.npy the true classes, integers from 0. They are to be data that the
+    classifier was not trained on. The temperature is fitted to one half of the rows, drawn at random; the table is of
+    the other half.
+    """
+    calibrate(logits, labels, CalibrateOptions(**options))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

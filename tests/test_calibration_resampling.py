@@ -50,10 +50,15 @@ def test_so_are_those_of_every_calibration_error(options: Any, rounded: bool) ->
 def test_a_seed_gives_the_same_bits_on_any_number_of_threads(metric: Any) -> None:
     first = bootstrap(metric, X, LABELS, rng=1, from_logits=True, n_resamples=400)
     for threads in (None, 1, 2):
-        again = bootstrap(
-            metric, X, LABELS, rng=np.random.default_rng(1), from_logits=True, n_resamples=400, threads=threads
-        )
+        again = bootstrap(metric, X, LABELS, rng=1, from_logits=True, n_resamples=400, threads=threads)
         assert again.distribution.tobytes() == first.distribution.tobytes()
+    drawn = bootstrap(metric, X, LABELS, rng=np.random.default_rng(1), from_logits=True, n_resamples=9)
+    assert (
+        drawn.distribution.tolist()
+        == bootstrap(
+            metric, X, LABELS, rng=int(np.random.default_rng(1).integers(1 << 63)), from_logits=True, n_resamples=9
+        ).distribution.tolist()
+    )
     other = bootstrap(metric, X, LABELS, rng=2, from_logits=True, n_resamples=400)
     assert not np.array_equal(other.distribution, first.distribution)
 

@@ -54,7 +54,7 @@ def test_without_a_subcommand_it_prints_its_help(capsys: pytest.CaptureFixture[s
     without = capsys.readouterr().out
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == without
-    for subcommand in ("demo", "info", "apply", "bench"):
+    for subcommand in ("demo", "info", "apply", "bench", "calibrate"):
         assert f"\n  {subcommand} " in without
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from .. import log_softmax, softmax
+from .. import cross_entropy, softmax
+from ..calibration import expected_calibration_error, fit_temperature
 from .figure import save_figure
 
 Array = np.ndarray[Any, Any]
@@ -118,35 +119,13 @@ def four_digits(row: Array) -> str:
 
 def loss(digits: Digits, temperature: float) -> float:
     """Return the mean negative log-likelihood of the labels."""
-    log_probabilities = log_softmax(digits.logits, temperature=temperature)
-    chosen = np.take_along_axis(log_probabilities, digits.labels[:, np.newaxis].astype(np.intp), axis=-1)
-    return -float(chosen.mean(dtype=np.float64))
+    return float(cross_entropy(digits.logits, digits.labels, temperature=temperature))
 
 
 def loss_curve(digits: Digits) -> Curve:
     """Return the loss on a grid of temperatures, and its minimum."""
-    losses = np.array([loss(digits, temperature) for temperature in GRID])
-    lowest = int(np.clip(np.argmin(losses), 1, len(GRID) - 2))
-    low, high = np.log(GRID[lowest - 1]), np.log(GRID[lowest + 1])
-    best = float(np.exp(golden_section(lambda t: loss(digits, float(np.exp(t))), low, high)))
-    return Curve(GRID, losses, best, loss(digits, best))
-
-
-def golden_section(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function with one valley is lowest, to a thousandth."""
-    ratio = (5**0.5 - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = function(left), function(right)
-    while high - low > 1e-3:
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = function(right)
-    return (low + high) / 2
+    fit = fit_temperature(digits.logits, digits.labels)
+    return Curve(GRID, np.array([loss(digits, temperature) for temperature in GRID]), fit.temperature, fit.nll_after)
 
 
 def show_curve(curve: Curve, digits: Digits) -> None:
@@ -158,8 +137,13 @@ def show_curve(curve: Curve, digits: Digits) -> None:
         style = "bold" if remark == "best" else ""
         table.add_row(f"{temperature:.2f}", f"{loss(digits, temperature):.4f}", remark, style=style)
     console.print(table)
-    sure = softmax(digits.logits, temperature=curve.best_temperature).max(axis=-1).mean()
-    console.print(f"At T = {curve.best_temperature:.2f} the classifier is {sure:.1%} sure on average.")
+    calibrated = softmax(digits.logits, temperature=curve.best_temperature)
+    console.print(
+        f"At T = {curve.best_temperature:.2f} the classifier is {calibrated.max(axis=-1).mean():.1%} sure on average."
+    )
+    before = expected_calibration_error(digits.logits, digits.labels, from_logits=True)
+    after = expected_calibration_error(calibrated, digits.labels)
+    console.print(f"Its calibration error falls from {before:.1%} to {after:.1%}.")
 
 
 def show_speed() -> None:

@@ -29,8 +29,8 @@ class Judged(NamedTuple):
     brier: Array
 
 
-def run_judgement(predictions: Predictions, threads: int | None) -> Judged:
-    """Judge predictions; raise ValueError where one is none."""
+def run_judgement(predictions: Predictions, threads: int | None, first: int = 0, where: Array | None = None) -> Judged:
+    """Judge predictions, the rows from number `first` on; raise ValueError where one that counts is none."""
     rows = predictions.rows
     if rows is None:
         judged = _judged_answers(predictions)
@@ -47,9 +47,9 @@ def run_judgement(predictions: Predictions, threads: int | None) -> Judged:
             judge = kernel.compiled(rows.x.dtype, parallel=number > 1)
             judge(carried(rows.x), rows.n, rows.labels, confidence, right, loss, brier)
         judged = Judged(confidence, right, right, loss, brier)
-    wrong = np.isnan(judged.confidence)
+    wrong = np.isnan(judged.confidence) if where is None else np.isnan(judged.confidence) & where
     if wrong.any():
-        refuse_row(predictions, int(np.argmax(wrong)))
+        refuse_row(predictions, int(np.argmax(wrong)), first)
     return judged
 
 
@@ -111,6 +111,8 @@ def run_class_bins(rows: Labelled, from_logits: bool, edges: Array, uniform: boo
 
 def run_resampled_means(values: Array, seed: int, number: int, threads: int | None) -> Array:
     """Return the mean of each of so many resamples."""
+    if config.DISABLE_JIT:
+        return np.array([values[run_draw(seed, r, len(values))].mean() for r in range(number)])
     out = np.empty(number)
     with granted(len(values) * number, threads) as threads_granted:
         resample_means.compiled(FLOAT64, parallel=threads_granted > 1)(values, np.uint64(seed), out)
@@ -121,6 +123,10 @@ def run_resampled_errors(
     judged: Judged, bins: int, binning: str, norm: float, debias: bool, seed: int, number: int, threads: int | None
 ) -> Array:
     """Return the calibration error of each of so many resamples; each has its own bins if they are of equal mass."""
+    if config.DISABLE_JIT:
+        draws = (run_draw(seed, r, len(judged.truth)) for r in range(number))
+        resamples = (Judged(*(each[places] for each in judged)) for places in draws)
+        return np.array([_error_of(resample, bins, binning, norm, debias) for resample in resamples])
     out = np.empty(number)
     with granted(len(judged.confidence) * number, threads) as granted_threads:
         parallel = granted_threads > 1
@@ -134,6 +140,12 @@ def run_resampled_errors(
             kernel = resample_masses.compiled(FLOAT64, parallel=parallel)
             kernel(order, judged.confidence, judged.truth, bins, norm, debias, np.uint64(seed), out)
     return out
+
+
+def _error_of(judged: Judged, bins: int, binning: str, norm: float, debias: bool) -> float:
+    sums = run_bins(judged, edges_of(judged.confidence, bins, binning), binning == "width")
+    error = error_of_bins(sums.reshape(-1), 0, SUMS, bins, len(judged.truth), norm, debias)
+    return float(rooted(error, norm))
 
 
 def run_draw(seed: int, resample: int, count: int) -> Array:

@@ -4,13 +4,15 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _args
 from .._args import labels as _labels
 from .._args.labels import Labelled
+from .._args.predictions import checked_integers, checked_positive
 from .._run_labelled import fitting as _run
 from .._run_labelled import total
+from .minimising import minimised
 
 MAXIMUM_PASSES = 100
 
@@ -125,6 +127,92 @@ def fit_temperature(
         search = _run.next_search(search, slope, curvature, tolerance)
     at_bound = search.found and _run.is_extreme(search.beta)
     return TemperatureFit(1.0 / search.beta, before / number, after / number, iterations, search.found, at_bound)
+
+
+class VectorScalingFit(NamedTuple):
+    """What `fit_vector_scaling` found."""
+
+    scale: NDArray[np.float64]  # of each class
+    bias: NDArray[np.float64]  # of each class, of sum 0
+    nll_before: float  # mean negative log-likelihood of the logits as they are
+    nll_after: float  # and of ``scale * logits + bias``
+    iterations: int  # passes over the logits
+    converged: bool
+
+
+def fit_vector_scaling(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    axis: int = -1,
+    sample_weight: ArrayLike | None = None,
+    max_iter: int = 500,
+    threads: int | None = None,
+) -> VectorScalingFit:
+    r"""Return the scale and bias of each class at which the likelihood of labels is largest.
+
+    .. math:: s^*, b^* = \arg\min_{s, b} -\sum_i w_i \log\mathrm{softmax}(s \odot x_i + b)_{y_i}
+
+    Parameters
+    ----------
+    logits, axis, sample_weight, threads
+        As in `fit_temperature`.
+    labels : array_like of integers
+        The class of each row, from 0 to C - 1.
+    max_iter : int, default 500
+        Largest number of passes over the logits.
+
+    Returns
+    -------
+    VectorScalingFit
+        Named tuple of ``scale`` and ``bias``, shape (C,), ``nll_before``, ``nll_after``, ``iterations`` and
+        ``converged``, which is False where `max_iter` passes were not enough: of separable data no number is.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.exceptions.AxisError
+        As in `fit_temperature`; or a logit is -inf.
+
+    Notes
+    -----
+    Convex, minimised by L-BFGS from the best temperature on.  It has 2 C parameters where `fit_temperature` has one,
+    and can change which class is the most probable: use it where there are hundreds of rows of each class.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017,
+    arXiv 1706.04599.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxjit.calibration import fit_vector_scaling
+    >>> logits = np.array([[2.0, 0.0]] * 3 + [[0.0, 2.0]] * 3)
+    >>> fit = fit_vector_scaling(logits, [0, 0, 1, 1, 1, 0])
+    >>> np.allclose(fit.scale, np.log(2) / 2), fit.converged
+    (True, True)
+    """
+    checked_integers(labels)
+    start = fit_temperature(logits, labels, axis=axis, sample_weight=sample_weight, threads=threads)
+    rows = _labels.labelled_rows("logits", logits, labels, axis)
+    weight = _labels.checked_sample_weight(sample_weight, rows.shape)
+    weight = np.ones(math.prod(rows.shape)) if weight is None else weight
+    limit, n = _args.checked_threads(threads), rows.n
+    number = float(total(weight))
+    passes = checked_positive("max_iter", max_iter)
+
+    def function(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        loss, in_scale, in_bias = _run.run_vector_scaling(rows, parameters[:n], parameters[n:], weight, limit)
+        return loss / number, np.concatenate([in_scale, in_bias]) / number
+
+    temperature = start.temperature if 0 < start.temperature < math.inf else 1.0
+    found = minimised(function, np.concatenate([np.full(n, 1 / temperature), np.zeros(n)]), 1e-8, passes)
+    if not math.isfinite(found.value):
+        raise ValueError("logits holds -inf; accepted by vector scaling are finite numbers")
+    bias = found.place[n:] - found.place[n:].mean()
+    return VectorScalingFit(
+        found.place[:n], bias, start.nll_before, found.value, start.iterations + found.evaluations, found.converged
+    )
 
 
 def _unusable(rows: Labelled, weight: Any) -> ValueError:

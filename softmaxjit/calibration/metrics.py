@@ -187,7 +187,12 @@ def reliability_curve(
     bins = checked_options(n_bins, binning, 1, False).bins
     judged = _run.run_judgement(checked_predictions(probs, labels, from_logits), _args.checked_threads(threads))
     edges = _run.edges_of(judged.confidence, bins, binning)
-    counts, confidence, truth = _run.run_bins(judged, edges, binning == "width").T
+    return curve_of(judged, edges, binning == "width")
+
+
+def curve_of(judged: _run.Judged, edges: Numbers, uniform: bool) -> ReliabilityCurve:
+    """Return the bins of judged predictions."""
+    counts, confidence, truth = _run.run_bins(judged, edges, uniform).T
     with np.errstate(invalid="ignore"):
         return ReliabilityCurve(edges, counts.astype(np.int64), confidence / counts, truth / counts)
 

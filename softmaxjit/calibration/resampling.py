@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _args
 from .._args.labels import checked_fraction
 from .._args.predictions import checked_positive, checked_predictions
-from .._run_labelled import has_kernel
 from .._run_labelled import metrics as _run
-from .metrics import accuracy, brier_score, checked_options, expected_calibration_error, nll
+from .metrics import Binning, accuracy, brier_score, checked_options, expected_calibration_error, nll
 
 MEANS = {accuracy: "right", nll: "loss", brier_score: "brier"}
 
@@ -34,8 +33,13 @@ def bootstrap(
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
     rng: Any = None,
+    from_logits: bool = False,
+    n_bins: int = 15,
+    binning: Binning = "width",
+    norm: float = 1,
+    classwise: bool = False,
+    debias: bool = False,
     threads: int | None = None,
-    **options: Any,
 ) -> BootstrapInterval:
     """Return the interval in which a metric lies with some confidence, from resamples of the rows.
 
@@ -43,7 +47,7 @@ def bootstrap(
     ----------
     metric : callable
         `accuracy`, `nll`, `brier_score` or `expected_calibration_error`, whose resamples are taken in parallel, from
-        one pass over the predictions; or any other function of predictions and labels, called for each resample.
+        one pass over the predictions; or any other function of predictions and labels alone, called for each resample.
     probs, labels : array_like
         As the metric takes them; rows are those of the first axes (of `probs` all but the last, unless it has one).
     n_resamples : int, default 2000
@@ -52,10 +56,10 @@ def bootstrap(
         How probable the interval is; its ends leave out as much of the distribution on either side.
     rng : None, int, numpy.random.Generator or what numpy.random.default_rng takes, optional
         Where randomness comes from; the same seed gives the same bits for any number of threads.
+    from_logits, n_bins, binning, norm, classwise, debias
+        Passed to the metric if it is one of the four and takes them.
     threads : int, optional
         Largest number of threads.  By default Numba's current number for inputs large enough to gain from it.
-    **options
-        Passed to the metric, as ``n_bins`` or ``from_logits``.
 
     Returns
     -------
@@ -91,11 +95,35 @@ def bootstrap(
     if level in (0, 1):
         raise ValueError(f"confidence_level is {confidence_level!r}; accepted are numbers between 0 and 1")
     limit = _args.checked_threads(threads)
-    seed = int(np.random.default_rng(rng).integers(1 << 63))
+    seed = seed_of(rng)
+    options: dict[str, Any] = {}
+    if metric in MEANS:
+        options = {"from_logits": from_logits}
+    elif metric is expected_calibration_error:
+        options = {
+            "from_logits": from_logits,
+            "n_bins": n_bins,
+            "binning": binning,
+            "norm": norm,
+            "classwise": classwise,
+            "debias": debias,
+        }
     value = float(metric(probs, labels, **options))
     distribution = _quickly(metric, probs, labels, options, seed, number, limit)
     if distribution is None:
         distribution = _slowly(metric, probs, labels, options, seed, number)
+    return interval_of(value, distribution, level)
+
+
+def seed_of(rng: Any) -> int:
+    """Return 63 bits that decide all draws: an integer stands for itself, in compiled code too."""
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and 0 <= rng < 1 << 63:
+        return int(rng)
+    return int(np.random.default_rng(rng).integers(1 << 63))
+
+
+def interval_of(value: float, distribution: NDArray[np.float64], level: float) -> BootstrapInterval:
+    """Return the interval of a metric from its distribution over resamples."""
     low, high = np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])
     return BootstrapInterval(value, float(low), float(high), level, distribution)
 
@@ -103,16 +131,15 @@ def bootstrap(
 def _quickly(
     metric: Any, probs: Any, labels: Any, options: dict[str, Any], seed: int, number: int, threads: int | None
 ) -> NDArray[np.float64] | None:
-    """Return the metric of each resample if compiled code does it, else None."""
-    error = metric is expected_calibration_error and not options.get("classwise", False)
-    if not (error or metric in MEANS) or not has_kernel(np.dtype(np.float64)):
+    """Return the metric of each resample if it is made of one judgement of the rows, else None."""
+    if not (metric is expected_calibration_error or metric in MEANS) or options.get("classwise", False):
         return None
-    judged = _run.run_judgement(checked_predictions(probs, labels, options.get("from_logits", False)), threads)
-    if not error:
+    judged = _run.run_judgement(checked_predictions(probs, labels, options["from_logits"]), threads)
+    if metric in MEANS:
         return _run.run_resampled_means(getattr(judged, MEANS[metric]), seed, number, threads)
-    binning = options.get("binning", "width")
-    checked = checked_options(options.get("n_bins", 15), binning, options.get("norm", 1), options.get("debias", False))
-    return _run.run_resampled_errors(judged, checked.bins, binning, checked.norm, checked.debias, seed, number, threads)
+    binning = options["binning"]
+    bins, norm, debias = checked_options(options["n_bins"], binning, options["norm"], options["debias"])
+    return _run.run_resampled_errors(judged, bins, binning, norm, debias, seed, number, threads)
 
 
 def _slowly(

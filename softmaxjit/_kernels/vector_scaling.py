@@ -1,0 +1,44 @@
+"""The likelihood of labels under ``softmax(scale * x + bias)``, with its gradient in scale and bias, from one pass."""
+
+import numpy as np
+from numba import prange, types
+
+from .._jit import kernel
+from .._simd.memory import counted_from, data_of, keep_until_here, load_element
+from .ahead import ahead_of
+from .bins import PARTS
+from .cross_entropy_grad import loss_and_gradient_of_row
+from .targets import CLASSES, NUMBERS, READ_NUMBERS
+
+
+@kernel(lambda x, out: (x, types.intp, READ_NUMBERS, READ_NUMBERS, CLASSES, READ_NUMBERS, NUMBERS))
+def vector_scaling_rows(x, n, scale, bias, labels, weight, sums):
+    """Write the loss, its gradient in scale, and that in bias: 1 + 2 n numbers, of rows weighted by `weight`.
+
+    `sums` has one such set for each of PARTS parts of the rows, the first of which becomes the result.  All is computed
+    in float64, for the fit's sake.
+    """
+    rows = labels.size
+    size = sums.size // PARTS
+    sums[:] = 0.0
+    for part in prange(PARTS):
+        source, truth = data_of(x), data_of(labels)
+        scratch, ones = np.empty(n), np.ones(n)
+        first = part * size
+        for row in range(part * rows // PARTS, (part + 1) * rows // PARTS):
+            if weight[row] != 0.0:
+                for c in range(n):
+                    scratch[c] = scale[c] * np.float64(load_element(source, row * n + c)) + bias[c]
+                place = counted_from(data_of(scratch), row * n)
+                ahead = ahead_of(place, n, False, place)
+                sums[first] += weight[row] * loss_and_gradient_of_row(
+                    place, row, n, 1.0, truth, data_of(ones), 0.0, weight[row], place, ahead
+                )
+                for c in range(n):
+                    sums[first + 1 + c] += scratch[c] * np.float64(load_element(source, row * n + c))
+                    sums[first + 1 + n + c] += scratch[c]
+        keep_until_here(scratch)
+        keep_until_here(ones)
+    for part in range(1, PARTS):
+        for k in range(size):
+            sums[k] += sums[part * size + k]

@@ -1,0 +1,140 @@
+"""All that tells how well a classifier is calibrated, with intervals, from one pass over its logits."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _args
+from .._args.labels import checked_fraction
+from .._args.predictions import checked_count, checked_positive, checked_predictions, checked_true_classes
+from .._run_labelled import metrics as _run
+from .._run_labelled import total
+from ..activations import log_softmax
+from .metrics import ReliabilityCurve, curve_of
+from .resampling import BootstrapInterval, interval_of, seed_of
+
+BATCH_ELEMENTS = 1 << 22
+
+
+class CalibrationReport(NamedTuple):
+    """What `calibration_report` returns."""
+
+    rows: int
+    accuracy: BootstrapInterval
+    nll: BootstrapInterval
+    brier_score: BootstrapInterval
+    expected_calibration_error: BootstrapInterval
+    curve: ReliabilityCurve
+
+
+def calibration_report(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    temperature: float = 1.0,
+    where: ArrayLike | None = None,
+    n_bins: int = 15,
+    n_resamples: int = 2000,
+    confidence_level: float = 0.95,
+    rng: Any = None,
+    threads: int | None = None,
+) -> CalibrationReport:
+    """Return accuracy, likelihood, Brier score and calibration error with intervals, and the reliability curve.
+
+    Parameters
+    ----------
+    logits : array_like, shape (n, C)
+        Logits.  An array in a memory-mapped file is read batch by batch.
+    labels : array_like of integers, shape (n,)
+        The true class of each row.
+    temperature : float, default 1.0
+        What the logits are divided by, from 0 to infinity.
+    where : array_like of bool, shape (n,), optional
+        Rows that count.
+    n_bins : int, default 15
+        Number of bins, of equal width.
+    n_resamples, confidence_level, rng
+        Of the intervals, as in `bootstrap`.
+    threads : int, optional
+        Largest number of threads.  By default Numba's current number for inputs large enough to gain from it.
+
+    Returns
+    -------
+    CalibrationReport
+        Named tuple of ``rows``, the four metrics as `BootstrapInterval`, and ``curve``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `expected_calibration_error` and `bootstrap`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxjit.calibration import calibration_report
+    >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0]] * 10)
+    >>> report = calibration_report(logits, [0, 1, 0, 1] * 10, rng=0)
+    >>> report.accuracy.value, round(report.expected_calibration_error.value, 3)
+    (0.75, 0.232)
+    """
+    x, truth = np.asanyarray(logits), np.asarray(labels)
+    number, bins = checked_positive("n_resamples", n_resamples), checked_positive("n_bins", n_bins)
+    level = checked_fraction("confidence_level", confidence_level)
+    limit = _args.checked_threads(threads)
+    if x.ndim != 2:
+        raise ValueError(f"logits has shape {x.shape}; accepted is (rows, classes)")
+    kept = None if where is None else np.asarray(where, bool)
+    if kept is not None and kept.shape != x.shape[:1]:
+        raise ValueError(f"where has shape {kept.shape}; accepted is {x.shape[:1]}, one for each row of logits")
+    judged = _judged(x, truth, temperature, kept, limit)
+    edges = _run.edges_of(judged.confidence, bins, "width")
+    error = float(
+        _run.error_of_bins(_run.run_bins(judged, edges, True).reshape(-1), 0, 3, bins, len(judged.loss), 1, False)
+    )
+    seed = seed_of(rng)  # one, so that all metrics are of the same resamples
+
+    def mean(values: NDArray[np.float64]) -> BootstrapInterval:
+        resampled = _run.run_resampled_means(values, seed, number, limit)
+        return interval_of(float(total(values)) / len(values), resampled, level)
+
+    errors = _run.run_resampled_errors(judged, bins, "width", 1.0, False, seed, number, limit)
+    return CalibrationReport(
+        len(judged.loss),
+        mean(judged.right),
+        mean(judged.loss),
+        mean(judged.brier),
+        interval_of(error, errors, level),
+        curve_of(judged, edges, True),
+    )
+
+
+def _judged(
+    x: NDArray[Any], labels: NDArray[Any], temperature: float, where: NDArray[Any] | None, threads: int | None
+) -> _run.Judged:
+    """Judge rows, batch by batch."""
+    checked_count("logits", x)
+    labels = checked_true_classes(labels, x.shape[:1], x.shape[1], f"logits of shape {x.shape}")
+    height = max(1, BATCH_ELEMENTS // max(1, x.shape[1]))
+    parts = []
+    for first in range(0, len(x), height):
+        some, truth = x[first : first + height], labels[first : first + height]
+        predictions = checked_predictions(_divided(some, temperature), truth, True, "logits")
+        kept = None if where is None else where[first : first + height]
+        part = _run.run_judgement(predictions, threads, first, kept)
+        parts.append(part if kept is None else _run.Judged(*(each[kept] for each in part)))
+    judged = _run.Judged(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    if len(judged.loss) == 0:
+        raise ValueError(f"where, of shape {labels.shape}, is False throughout; accepted is at least one True")
+    return judged
+
+
+def _divided(x: NDArray[Any], temperature: float) -> NDArray[Any]:
+    """Return logits whose softmax at temperature 1 is that of `x` at `temperature`."""
+    if temperature == 1:
+        return x
+    if 0 < temperature < math.inf:
+        dtype = np.float64 if x.dtype.kind in "biu" else np.result_type(x.dtype, np.float32)
+        return np.asarray(np.divide(x, temperature, dtype=dtype))
+    return np.asarray(log_softmax(x, temperature=temperature))

@@ -1,0 +1,192 @@
+"""TemperatureScaling and VectorScaling: scikit-learn's conventions, tested with it, and fits that are best."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.optimize
+from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from softmaxjit import cross_entropy, softmax
+from softmaxjit.calibration import TemperatureScaling, VectorScaling, fit_temperature, fit_vector_scaling
+
+from .children import run
+from .oracles import DTYPES
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((400, 3)) * 2
+LABELS = (X * [0.4, 0.7, 1.2] + [0.3, -0.5, 0] + RNG.gumbel(size=X.shape)).argmax(axis=1)
+BOTH = (TemperatureScaling, VectorScaling)
+
+
+class Logits(TransformerMixin, BaseEstimator):
+    """A classifier whose logits are the input of the next step."""
+
+    def fit(self, x: Any, y: Any) -> "Logits":
+        self.model_ = LogisticRegression().fit(x, y)
+        return self
+
+    def transform(self, x: Any) -> Any:
+        return self.model_.decision_function(x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vector_scaling_is_where_scipy_finds_it(dtype: Any) -> None:
+    x = X.astype(dtype)
+
+    def loss(parameters: np.ndarray) -> float:
+        return float(cross_entropy(x.astype(float) * parameters[:3] + parameters[3:], LABELS))
+
+    found = scipy.optimize.minimize(loss, np.repeat([1.0, 0.0], 3), method="BFGS", options={"gtol": 1e-7})
+    fit = fit_vector_scaling(x, LABELS)
+    assert fit.converged
+    np.testing.assert_allclose(fit.scale, found.x[:3], atol=2e-5)
+    np.testing.assert_allclose(fit.bias, found.x[3:] - found.x[3:].mean(), atol=2e-5)
+    assert fit.nll_after <= found.fun + 1e-12
+    assert fit.nll_after == pytest.approx(loss(np.concatenate([fit.scale, fit.bias])), rel=1e-12)
+    assert fit.nll_before == pytest.approx(cross_entropy(x.astype(float), LABELS), rel=1e-6)
+    assert fit.nll_after < fit_temperature(x, LABELS).nll_after < fit.nll_before
+    assert fit_vector_scaling(x, LABELS, threads=1).scale.tobytes() == fit.scale.tobytes()
+
+
+def test_vector_scaling_takes_weights_and_any_axis() -> None:
+    weight = RNG.integers(0, 3, 400)
+    fit = fit_vector_scaling(X, LABELS, sample_weight=weight)
+    repeated = fit_vector_scaling(np.repeat(X, weight, 0).T, np.repeat(LABELS, weight), axis=0)
+    np.testing.assert_allclose(fit.scale, repeated.scale, rtol=1e-4)
+    assert fit.nll_after == pytest.approx(repeated.nll_after, rel=1e-9)
+
+
+def test_vector_scaling_in_parallel_gives_the_same_bits() -> None:
+    x = np.random.default_rng(1).standard_normal((3000, 30))
+    labels = np.random.default_rng(2).integers(30, size=3000)
+    serial = fit_vector_scaling(x, labels, threads=1, max_iter=8)
+    parallel = fit_vector_scaling(x, labels, max_iter=8)
+    assert parallel.scale.tobytes() == serial.scale.tobytes()
+    assert not parallel.converged
+
+
+def test_probabilities_are_those_of_calibrated_logits() -> None:
+    model = TemperatureScaling().fit(X, LABELS)
+    assert model.temperature_ == fit_temperature(X, LABELS).temperature == model.fit_.temperature
+    assert np.array_equal(model.predict_proba(X), softmax(X, temperature=model.temperature_))
+    np.testing.assert_allclose(softmax(model.transform(X)), model.predict_proba(X), rtol=1e-13)
+    assert model.transform(X.astype(np.float32)).dtype == np.float32
+    assert np.array_equal(model.predict(X), X.argmax(axis=1))
+    vector = VectorScaling().fit(X, LABELS)
+    np.testing.assert_array_equal(vector.transform(X), X * vector.scale_ + vector.bias_)
+    assert np.array_equal(vector.predict_proba(X), softmax(vector.transform(X)))
+    assert np.array_equal(vector.fit_transform(X, LABELS), vector.transform(X))
+
+
+@pytest.mark.parametrize("estimator", BOTH)
+def test_parameters_are_got_set_and_cloned(estimator: Any) -> None:
+    model = estimator(threads=1)
+    assert model.get_params()["threads"] == 1
+    assert model.set_params(threads=2) is model
+    copy = clone(model.fit(X, LABELS))
+    assert copy.threads == 2
+    assert not hasattr(copy, "classes_")
+    with pytest.raises(ValueError, match=r"'temperature' is no parameter of .*; accepted are"):
+        model.set_params(temperature=1)
+    assert "threads=2" in repr(model)
+    assert is_classifier(model)
+
+
+@pytest.mark.parametrize("estimator", BOTH)
+def test_it_must_be_fitted_and_given_as_many_columns(estimator: Any) -> None:
+    model = estimator()
+    for method in (model.transform, model.predict_proba, model.predict):
+        with pytest.raises(NotFittedError, match=f"This {estimator.__name__} instance is not fitted yet"):
+            method(X)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    check_is_fitted(model.fit(X, LABELS))
+    assert model.n_features_in_ == 3
+    with pytest.raises(ValueError, match=f"X has 2 features, but {estimator.__name__} is expecting 3 features"):
+        model.predict_proba(X[:, :2])
+
+
+@pytest.mark.parametrize("estimator", BOTH)
+@pytest.mark.parametrize("classes", [3, 2])
+def test_it_is_the_last_step_of_a_pipeline(estimator: Any, classes: int) -> None:
+    features = RNG.standard_normal((300, 4))
+    names = np.array(["cat", "dog", "owl"])[:classes]
+    y = names[(features[:, :classes] + RNG.gumbel(size=(300, classes))).argmax(axis=1)]
+    pipeline = make_pipeline(Logits(), estimator()).fit(features, y)
+    p = pipeline.predict_proba(features)
+    assert p.shape == (300, classes)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+    assert pipeline.classes_.tolist() == names.tolist()
+    assert set(pipeline.predict(features)) <= set(names)
+    assert pipeline.score(features, y) > 1 / classes
+    assert cross_val_score(pipeline, features, y, cv=3).shape == (3,)
+    assert "Scaling" in repr(pipeline)
+
+
+def test_log_odds_of_one_column_are_two_classes() -> None:
+    odds, y = X[:, 0], (LABELS == 0).astype(int)
+    model = TemperatureScaling().fit(odds, y)
+    pairs = np.stack([0 * odds, odds], axis=1)
+    assert model.temperature_ == fit_temperature(pairs, y).temperature
+    assert np.array_equal(model.predict_proba(odds[:, np.newaxis]), model.predict_proba(pairs))
+
+
+def test_data_without_a_best_temperature_warn() -> None:
+    with pytest.warns(RuntimeWarning, match=r"the likelihood has no maximum: the temperature is at its limit, 0\.0"):
+        model = TemperatureScaling().fit(X, X.argmax(axis=1))
+    assert np.array_equal(model.predict_proba(X), np.eye(3)[X.argmax(axis=1)])
+    assert np.array_equal(softmax(model.transform(X)), model.predict_proba(X))
+    with pytest.warns(RuntimeWarning, match="its limit, inf"):
+        model = TemperatureScaling().fit(X, X.argmin(axis=1))
+    assert (model.predict_proba(X) == 1 / 3).all()
+    with pytest.warns(RuntimeWarning, match="not converged after 20 passes"):
+        VectorScaling(max_iter=20).fit(X, X.argmax(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (X, LABELS[:5], "y has shape (5,); accepted is (400,), one label for each row of X"),
+        (X, LABELS + 2, "labels holds"),
+        (X, np.array(["a", "b"] * 200), "y has 2 different labels and X 3 columns; accepted are integers from 0 to 2"),
+        (X[np.newaxis], LABELS, "X has shape (1, 400, 3); accepted are logits of shape (n_samples, n_classes)"),
+        (X * np.nan, LABELS, "logits holds nan in row 0"),
+    ],
+)
+def test_wrong_arguments_are_named(x: Any, y: Any, words: str) -> None:
+    if words == "labels holds":  # three other integers are three classes
+        assert TemperatureScaling().fit(x, y).classes_.tolist() == [2, 3, 4]
+        return
+    for estimator in BOTH:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            estimator().fit(x, y)
+
+
+def test_without_scikit_learn_and_without_compiling(tmp_path: Any) -> None:
+    script = """
+    import json, sys
+    import numpy as np
+    from softmaxjit.calibration import TemperatureScaling, VectorScaling
+    x = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0], [2.0, 1.0, -1.0], [0.0, 1.0, 2.0], [1.0, 0.0, 0.5]] * 3)
+    y = np.array([0, 1, 2, 2, 1] * 2 + [0, 1, 2, 0, 0])
+    try:
+        TemperatureScaling().predict(x)
+    except (ValueError, AttributeError) as error:
+        message = str(error)
+    p = [estimator().fit(x, y).predict_proba(x[:2]).tolist() for estimator in (TemperatureScaling, VectorScaling)]
+    print(json.dumps([message, "sklearn" in sys.modules, p]))
+    """
+    message, loaded, p = run(script, tmp_path / "cache", NUMBA_DISABLE_JIT="1")
+    x = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0], [2.0, 1.0, -1.0], [0.0, 1.0, 2.0], [1.0, 0.0, 0.5]] * 3)
+    y = np.array([0, 1, 2, 2, 1] * 2 + [0, 1, 2, 0, 0])
+    assert message.startswith("This TemperatureScaling instance is not fitted yet")
+    assert not loaded
+    expected = [estimator().fit(x, y).predict_proba(x[:2]) for estimator in BOTH]
+    np.testing.assert_allclose(p, expected, atol=1e-5)
