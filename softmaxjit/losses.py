@@ -187,8 +187,10 @@ def _divisor(rows: Labelled) -> float:
     """Return what a sum of losses is divided by to be their mean."""
     if rows.soft:
         return float(math.prod(rows.shape))
-    counts = np.bincount(rows.labels[rows.labels >= 0], minlength=rows.n)
-    return math.fsum(counts * rows.weight.astype(np.float64))
+    counts = rows.labels >= 0
+    weight = np.zeros(len(counts))
+    weight[counts] = rows.weight[rows.labels[counts]]
+    return float(_total(weight))
 
 
 def _reduced(losses: Any, rows: Labelled, reduction: str) -> Any:

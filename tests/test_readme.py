@@ -11,12 +11,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_python_example_runs() -> None:
-    (source,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_python_examples_run() -> None:
+    source = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     names: dict[str, object] = {}
     exec(compile(source, "README.md", "exec"), names)  # noqa: S102
     logits, probabilities = names["logits"], names["probabilities"]
     np.testing.assert_array_equal(probabilities, softmaxjit.softmax(logits))
+    np.testing.assert_array_equal(names["calibrated"], softmaxjit.softmax(logits, temperature=names["fit"].temperature))
     log_p = softmaxjit.log_softmax(logits)
     np.testing.assert_allclose(names["entropies"](logits), -(np.exp(log_p) * log_p).sum(axis=1), rtol=1e-5)
 

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 METRICS = {
     "accuracy": "accuracy",
-    "nll": "negative log-likelihood",
+    "nll": "log-loss (nats)",
     "brier_score": "Brier score",
     "expected_calibration_error": "calibration error",
 }

@@ -110,6 +110,7 @@ def _draw_counts(axes: "Axes", curve: ReliabilityCurve, largest: int) -> None:
     """Draw how many predictions each bin holds."""
     width = np.diff(curve.edges)
     axes.bar(curve.edges[:-1], curve.counts, width, align="edge", color="#999999", edgecolor="white", linewidth=0.8)
-    axes.set_ylim(0, 1.05 * largest)
+    axes.set_yscale("log")  # most predictions of most classifiers are in the last bin
+    axes.set_ylim(0.7, 2 * largest)
     axes.set_xlabel("Confidence")
     axes.spines[["top", "right"]].set_visible(False)

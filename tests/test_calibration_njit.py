@@ -1,0 +1,232 @@
+"""Losses, fits and metrics inside ``@njit``: the bits and errors of Python."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit, prange
+from numba.core.errors import TypingError
+
+from softmaxjit import cross_entropy, cross_entropy_and_grad
+from softmaxjit.calibration import (
+    accuracy,
+    bootstrap,
+    brier_decomposition,
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    nll,
+    reliability_curve,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, 7)) * 3
+LABELS = (X / 2 + RNG.gumbel(size=X.shape)).argmax(axis=1)
+P = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
+YES, ANSWERS = P[:, 0].copy(), (LABELS == 0).astype(np.int8)
+
+
+def assert_same(result: Any, expected: Any) -> None:
+    """Assert the same bits; a float32 leaves compiled code as a Python float."""
+    if isinstance(expected, tuple):
+        for ours, python in zip(result, expected, strict=True):
+            assert_same(ours, python)
+        return
+    expected = np.asarray(expected)
+    assert np.asarray(result, expected.dtype).tobytes() == expected.tobytes(), (result, expected)
+
+
+@njit
+def losses(x, labels, weight):
+    return (
+        cross_entropy(x, labels, weight=weight, ignore_index=3, label_smoothing=0.1, temperature=2),
+        cross_entropy(x.T, labels, 0, reduction="none"),
+        cross_entropy_and_grad(x, labels, weight=weight, label_smoothing=0.1)[1],
+    )
+
+
+@njit
+def tempered(x, labels, temperature, out):
+    return cross_entropy_and_grad(x, labels, temperature=temperature, reduction="none", out=out)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_losses_have_the_bits_of_python(dtype: Any) -> None:
+    arguments = X.astype(dtype), LABELS, RNG.uniform(0, 2, 7)
+    for result, expected in zip(losses(*arguments), losses.py_func(*arguments), strict=True):
+        assert_same(result, expected)
+
+
+def test_temperatures_and_out_of_any_layout() -> None:
+    temperature = RNG.uniform(0.5, 2, (60, 1))
+    temperature[7] = 1e-20
+    out, other = np.empty((60, 14))[:, ::2], np.empty((60, 14))[:, ::2]
+    loss, grad = tempered(X, LABELS, temperature, out)
+    assert_same((loss, out), tempered.py_func(X, LABELS, temperature, other))
+    assert grad.ctypes.data == out.ctypes.data
+
+
+@njit
+def with_probabilities(x, q):
+    return cross_entropy(x, q, label_smoothing=0.2), cross_entropy_and_grad(x, q)[1]
+
+
+def test_labels_may_be_probabilities() -> None:
+    loss, grad = with_probabilities(X, P[::-1].copy())
+    expected, gradient = with_probabilities.py_func(X, P[::-1].copy())
+    assert loss == pytest.approx(expected, rel=1e-15)
+    assert_same(grad, gradient)
+
+
+@njit(parallel=True)
+def row_by_row(x, labels):
+    result = np.empty(len(x))
+    for i in prange(len(x)):
+        result[i] = cross_entropy(x[i], labels[i])
+    return result
+
+
+def test_one_row_takes_one_label_inside_prange() -> None:
+    assert_same(row_by_row(X, LABELS), cross_entropy(X, LABELS, reduction="none"))
+
+
+@njit
+def fits(x, labels, weight):
+    return fit_temperature(x, labels), fit_temperature(x.T, labels, axis=0, sample_weight=weight)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fits_have_the_bits_of_python(dtype: Any) -> None:
+    arguments = X.astype(dtype), LABELS, RNG.integers(0, 3, 60)
+    for result, expected in zip(fits(*arguments), fits.py_func(*arguments), strict=True):
+        assert result == expected
+        assert type(result) is type(expected)
+    for labels, temperature in ((X.argmax(axis=1), 0.0), (X.argmin(axis=1), np.inf)):
+        assert fits(X, labels, np.ones(60, int))[0].temperature == temperature
+    assert fits(X, labels, np.ones(60, int))[0] == fit_temperature(X, labels)
+
+
+@njit
+def metrics_of_probabilities(p, labels):
+    return (
+        accuracy(p, labels),
+        nll(p, labels),
+        brier_score(p, labels),
+        expected_calibration_error(p, labels),
+        expected_calibration_error(p, labels, n_bins=5, binning="mass", norm=2, debias=True),
+        expected_calibration_error(p, labels, norm=np.inf),
+        expected_calibration_error(p, labels, n_bins=5, binning="mass", classwise=True),
+        reliability_curve(p, labels, n_bins=4),
+        brier_decomposition(p, labels, n_bins=4),
+    )
+
+
+@njit
+def metrics_of_logits(x, labels):
+    return (
+        nll(x, labels, from_logits=True),
+        expected_calibration_error(x, labels, from_logits=True),
+        expected_calibration_error(x, labels, norm=2, classwise=True, from_logits=True),
+    )
+
+
+@pytest.mark.parametrize(("p", "labels"), [(P, LABELS), (YES, ANSWERS)], ids=["classes", "yes"])
+def test_metrics_of_probabilities_are_those_of_python(p: Any, labels: Any) -> None:
+    result, expected = metrics_of_probabilities(p, labels), metrics_of_probabilities.py_func(p, labels)
+    for ours, python in zip(result, expected, strict=True):
+        if isinstance(python, tuple):
+            assert type(ours) is type(python)
+            for one, other in zip(ours, python, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+        else:
+            np.testing.assert_allclose(ours, python, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_metrics_of_logits_are_those_of_python(dtype: Any) -> None:
+    np.testing.assert_allclose(
+        metrics_of_logits(X.astype(dtype), LABELS), metrics_of_logits.py_func(X.astype(dtype), LABELS), rtol=1e-14
+    )
+    odds = np.log(YES / (1 - YES))
+    np.testing.assert_allclose(metrics_of_logits(odds, ANSWERS), metrics_of_logits.py_func(odds, ANSWERS), rtol=1e-13)
+
+
+@njit
+def intervals(p, labels):
+    return (
+        bootstrap(nll, p, labels, n_resamples=30, rng=3),
+        bootstrap(expected_calibration_error, p, labels, n_resamples=30, rng=3, confidence_level=0.8),
+        bootstrap(expected_calibration_error, p, labels, n_resamples=30, rng=3, binning="mass", norm=2, n_bins=4),
+    )
+
+
+def test_resamples_are_those_of_python() -> None:
+    for result, expected in zip(intervals(P, LABELS), intervals.py_func(P, LABELS), strict=True):
+        assert type(result) is type(expected)
+        for ours, python in zip(result, expected, strict=True):
+            np.testing.assert_allclose(ours, python, rtol=1e-13)
+
+
+@njit
+def loss_of(x, labels):
+    return cross_entropy(x, labels)
+
+
+@njit
+def loss_with(x, labels, reduction):
+    return cross_entropy(x, labels, reduction=reduction)
+
+
+@njit
+def fit_of(x, labels):
+    return fit_temperature(x, labels)
+
+
+@njit
+def error_of(p, labels, n_bins, norm):
+    return expected_calibration_error(p, labels, n_bins=n_bins, norm=norm)
+
+
+@njit
+def interval_without_seed(p, labels):
+    return bootstrap(nll, p, labels)
+
+
+@njit
+def interval_of_something(p, labels):
+    return bootstrap(np.mean, p, labels, rng=1)
+
+
+def test_wrong_values_raise() -> None:
+    bad = LABELS.copy()
+    bad[5] = 7
+    nan = X.copy()
+    nan[3, 3] = np.nan
+    for call, arguments, words in (
+        (loss_of, (X, bad), "labels holds what is no class"),
+        (loss_of, (X, -bad), "labels holds what is no class"),
+        (loss_of, (X, LABELS[:5].copy()), "labels has another shape than the logits without the axis of classes"),
+        (loss_of, (X, -P), "labels holds a negative number or NaN"),
+        (fit_of, (nan, LABELS), "logits have no likelihood"),
+        (fit_of, (X[:0], LABELS[:0]), "there are no rows"),
+        (error_of, (nan, LABELS, 5, 1), "probs holds a row that is no distribution"),
+        (error_of, (P, LABELS, 0, 1), "n_bins is below 1"),
+        (error_of, (P, LABELS, 5, 3), "norm is another number than 1, 2 and inf"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            call(*arguments)
+
+
+def test_wrong_types_are_typing_errors_that_say_so() -> None:
+    for call, arguments, words in (
+        (loss_of, (X, LABELS > 1), "labels has dtype bool; accepted are integers (classes) and floats"),
+        (loss_of, (X[0], LABELS), "labels has 1 dimensions; accepted are 0"),
+        (loss_of, (X.astype(complex), LABELS), "logits has dtype complex128"),
+        (loss_with, (X, LABELS, 1), "accepted are the constants 'mean', 'sum', 'none'"),
+        (error_of, (P, P, 5, 1), "labels has dtype float64; accepted are integers, the class of each row"),
+        (interval_without_seed, (P, LABELS), "accepted in compiled code are integers, seeds"),
+        (interval_of_something, (P, LABELS), "accepted in compiled code are accuracy, nll, brier_score and"),
+    ):
+        with pytest.raises(TypingError, match=re.escape(words)):
+            call(*arguments)
