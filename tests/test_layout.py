@@ -5,11 +5,13 @@ import inspect
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import softmaxjit
+from softmaxjit import calibration
 
 from .children import PACKAGE, run
 
@@ -234,14 +236,24 @@ def test_all_lists_what_the_package_exports() -> None:
     assert set(softmaxjit.__all__) == exported | {"__version__"}
 
 
-@pytest.mark.parametrize("name", [name for name in softmaxjit.__all__ if name != "__version__"])
-def test_public_names_are_documented_with_an_example(name: str) -> None:
-    value = getattr(softmaxjit, name)
+PUBLIC = [getattr(softmaxjit, name) for name in softmaxjit.__all__ if name != "__version__"]
+PUBLIC += [
+    value for name, value in vars(calibration).items() if name in calibration.__all__ and inspect.isfunction(value)
+]
+
+
+@pytest.mark.parametrize("value", PUBLIC, ids=lambda value: value.__name__)
+def test_public_names_are_documented_with_an_example(value: Any) -> None:
     documentation = inspect.getdoc(value) or ""
     assert documentation.splitlines()[0].endswith(".")
     for section in ("Parameters", "Returns", "Examples"):
         assert f"\n{section}\n{'-' * len(section)}\n" in documentation, section
     assert isinstance(value, np.ufunc) or callable(value)
+
+
+def test_all_of_calibration_is_sorted_and_there() -> None:
+    assert sorted(calibration.__all__) == calibration.__all__
+    assert all(hasattr(calibration, name) for name in calibration.__all__)
 
 
 def test_every_module_has_a_docstring() -> None:
