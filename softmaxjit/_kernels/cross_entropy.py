@@ -8,7 +8,8 @@ from .._simd.arithmetic import fma
 from .._simd.memory import data_of
 from .ahead import ahead_of, are_far
 from .gradients import sum_of_products
-from .logsumexp import log_of_sum, start_of_row
+from .logsumexp import log_of_sum, start_of_log_row
+from .prepare import prepare_rows
 from .targets import NUMBERS, READ_NUMBERS, is_left_out, labels_like, target_of_row, weights_like
 from .temperature import settled, settled_at
 
@@ -44,11 +45,18 @@ def cross_entropy_rows(x, n, temperature, labels, weight, smoothing, losses):
         else:
             ahead = ahead_of(source, n, far, None)
             tau_of_row = settled_at(tau, row)
-            begun = start_of_row(source, row * n, n, tau_of_row)
+            begun = start_of_log_row(source, row * n, n, tau_of_row)
             largest = begun.shift.largest
             log, log_error = log_of_sum(source, row * n, n, begun, False, ahead)
             target = target_of_row(source, truth, data_of(weight), row, n, largest, smoothing)
             losses[row] = loss_of(largest, log, log_error, target, tau_of_row)
+
+
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+def tempered_rows(x, n, temperature, out):
+    """Write rows into which temperatures that the other kernels do not take as they are have gone."""
+    for row in prange(out.size // n):
+        prepare_rows(data_of(x), row, row + 1, n, temperature, data_of(out))
 
 
 @kernel(lambda x, out: (READ_NUMBERS, NUMBERS))

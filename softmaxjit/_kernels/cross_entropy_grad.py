@@ -26,7 +26,7 @@ from .logsumexp import log1p_of_ratio
 from .others import is_precise_enough
 from .partial import add_term, nothing, pair_of
 from .shift import largest_exp
-from .softmax import inverse_of, scale_row, start_of_row
+from .softmax import inverse_of, scale_row, start_of_softmax_row
 from .sums import lanes_like, scaled, sum_row
 from .targets import NUMBERS, is_left_out, labels_like, share, target_of_row, weights_like
 from .temperature import settled, settled_at, temperature_at
@@ -123,7 +123,7 @@ def rest_of_sum(x, out, start, n, shift, steps, total, error, missing, unit, uni
 def loss_and_gradient_of_row(x, row, n, tau, labels, weight, smoothing, factor, out, ahead):
     """Write the gradient of one row, times `factor`, and return its cross-entropy."""
     start = row * n
-    steps, shift, missing = start_of_row(x, row, n, tau)
+    steps, shift, missing = start_of_softmax_row(x, row, n, tau)
     largest = shift.largest
     target = target_of_row(x, labels, weight, row, n, largest, smoothing)  # before `out`, which may be x, is written
     unit, unit_error = largest_exp(x, shift, tau)

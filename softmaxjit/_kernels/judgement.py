@@ -100,7 +100,7 @@ def judge_logits(x, n, labels, confidence, right, losses, brier):
         start = row * n
         ahead = ahead_of(source, n, far, None)
         steps = exp_steps(source, 1.0)
-        shift = shift_of_row(source, start, n, 1.0)
+        shift = shift_of_row(source, start, n, 1.0, limits_of(source).reach)
         if shift.reached:
             judged = judge_row_of_logits(source, start, n, labels[row], steps, True, shift, ahead)
         else:

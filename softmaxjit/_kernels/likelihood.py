@@ -25,7 +25,7 @@ from .._simd.memory import data_of, keep_part, lanes, load, load_part, splat
 from .ahead import ahead_of, are_far, ask
 from .logsumexp import log1p_of_ratio
 from .shift import largest_exp, limits_of, row_extremes, shift_of_row
-from .softmax import BLOCK_ELEMENTS
+from .softmax import ROWS_BLOCK_ELEMENTS
 from .sums import scaled
 from .targets import NUMBERS, is_left_out, labels_like, target_of_row, weights_like
 
@@ -34,9 +34,9 @@ MOMENTS = 3
 
 
 @helper
-def rows_of_block(n):
+def rows_of_sum(n):
     """Return how many rows a block of partial sums has: a function of n alone."""
-    return max(1, BLOCK_ELEMENTS // n)
+    return max(1, ROWS_BLOCK_ELEMENTS // n)
 
 
 @helper
@@ -86,7 +86,7 @@ def spread_of_row(x, start, n, largest):
 def labelled_distances(x, n, labels, weight, mass, out):
     """Write the sums that tell where the likelihood is largest; multiply the weights `mass` of rows by their masses."""
     rows = mass.size
-    rows_per_block = rows_of_block(n)
+    rows_per_block = rows_of_sum(n)
     blocks = (rows + rows_per_block - 1) // rows_per_block
     parts = np.zeros(DISTANCES * blocks)
     for block in prange(blocks):
@@ -157,7 +157,7 @@ def log_of_rest(x, rest, unit):
 def likelihood_rows(x, n, beta, mass, out):
     """Write the sums over rows, weighted by `mass`, of the logarithm and of the mean and variance of distances."""
     rows = mass.size
-    rows_per_block = rows_of_block(n)
+    rows_per_block = rows_of_sum(n)
     blocks = (rows + rows_per_block - 1) // rows_per_block
     parts = np.zeros(MOMENTS * blocks)
     tau = 1.0 / beta
@@ -170,7 +170,7 @@ def likelihood_rows(x, n, beta, mass, out):
         farthest = 2.0 * limits_of(source).reach * tau  # exponentials from there on are as good as 0
         for row in range(first, min(rows, first + rows_per_block)):
             if mass[row] != 0.0:
-                shift = shift_of_row(source, row * n, n, tau)
+                shift = shift_of_row(source, row * n, n, tau, limits_of(source).reach)
                 unit, _ = largest_exp(source, shift, tau)
                 if shift.reached:
                     m = moments_of_row(source, row * n, n, steps, shift, farthest, True, ahead)

@@ -8,13 +8,11 @@ from numba.core import errors
 from numba.np.numpy_support import as_dtype
 
 from .._jit import compiled_as, routine
-from .._kernels.cross_entropy import cross_entropy_rows, total_of
+from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
-from .._kernels.prepare import prepare_rows
 from .._kernels.targets import PROBABILITIES
-from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
 from ..losses import REDUCTIONS, cross_entropy, cross_entropy_and_grad
-from .activations import needs_preparing
 from .axes import are_last, axes_of, row_length
 from .checks import absent, checked_out, checked_temperature, number_of_axes, refuse_threads, result_element
 from .gradients import check_positive
@@ -52,7 +50,7 @@ class Chosen:
         if not absent(ignored) and (self.soft or not isinstance(ignored, types.Integer)):
             raise errors.NumbaTypeError(f"ignore_index has type {ignored}; accepted are None and, of classes, integers")
         self.reduction = constant_of("reduction", reduction, REDUCTIONS)
-        self.prepare = prepare_rows.compiled(self.dtype, self.temperature)
+        self.prepare = tempered_rows.compiled(self.dtype, self.temperature)
         self.total = total_of.compiled(FLOAT64)
         self.some_shape = (0,) * (logits.ndim - 1)
         self.shape = other_lengths if logits.ndim > 1 else no_lengths
@@ -197,6 +195,25 @@ def _truth_of(logits, is_axis, labels, count, n, ignored, dtype):
         return result
 
     return of_probabilities
+
+
+def needs_preparing(temperature: Any) -> Any:
+    """Whether a temperature has to go into the rows before the kernels take them."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(needs_preparing)
+def _needs_preparing(temperature):
+    if not isinstance(temperature, types.Array):
+        return lambda temperature: not is_direct(temperature)
+
+    def any_of_them(temperature):
+        for value in temperature:
+            if not is_direct(value):
+                return True
+        return False
+
+    return any_of_them
 
 
 @routine

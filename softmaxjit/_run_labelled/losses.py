@@ -7,9 +7,8 @@ import numpy as np
 from .. import _plain_labelled
 from .._args.labels import Labelled
 from .._carriers import carried
-from .._kernels.cross_entropy import cross_entropy_rows
+from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
-from .._kernels.prepare import prepare_rows
 from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from . import Array, granted, has_kernel, kinds
 
@@ -62,6 +61,6 @@ def _prepared(rows: Labelled, parallel: bool) -> Labelled:
         return rows
     x = rows.x.astype(np.float32) if rows.x.dtype.itemsize == 2 else rows.x
     copy = np.empty_like(x)
-    prepare_rows.compiled(x.dtype, kinds(rows)[0], parallel=parallel)(x, rows.n, tau, copy)
+    tempered_rows.compiled(x.dtype, kinds(rows)[0], parallel=parallel)(x, rows.n, tau, copy)
     labels = rows.labels.astype(x.dtype) if rows.soft else rows.labels
     return rows._replace(x=copy, labels=labels)
