@@ -102,15 +102,7 @@ def violations(package: Path = PACKAGE) -> list[str]:
             continue
         for target in imported(name, tree, package):
             theirs = layer_of(target)
-            same = theirs == layer and layer in {
-                "_simd",
-                "_kernels",
-                "_commands",
-                "_args",
-                "_overloads",
-                "_run_labelled",
-                "public",
-            }
+            same = theirs == layer and layer in INSIDE
             if not same and theirs not in ARROWS[layer]:
                 wrong.append(f"{name or '__init__'} ({layer}) imports {target or '__init__'} ({theirs})")
     return sorted(wrong)

@@ -1,6 +1,6 @@
 """Run kernels on labelled rows, in parallel where it pays."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,17 @@ from .._kernels.cross_entropy import total_of
 from .._kernels.targets import CLASSES, PROBABILITIES
 from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from .._plan import COMPILED_DTYPES, PARALLEL_ELEMENTS
-from .._run import SERIAL
 
 Array = np.ndarray[Any, Any]
 
 FLOAT64 = np.dtype(np.float64)
 
+SERIAL = nullcontext(1)
+
 
 def granted(size: int, threads: int | None) -> AbstractContextManager[int]:
     """Return a context that gives the number of threads to work on so many elements with."""
-    return _threads.parallel_threads(threads) if threads != 1 and size >= PARALLEL_ELEMENTS else SERIAL
+    return _threads.layer_threads(threads) if threads != 1 and size >= PARALLEL_ELEMENTS else SERIAL
 
 
 def has_kernel(dtype: "np.dtype[Any]") -> bool:
