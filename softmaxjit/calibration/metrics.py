@@ -107,7 +107,7 @@ def expected_calibration_error(
     >>> from softmaxjit.calibration import expected_calibration_error
     >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
     >>> round(expected_calibration_error(probs, [0, 1, 1, 0], n_bins=5), 4)
-    0.3
+    0.25
     """
     options = checked_options(n_bins, binning, norm, debias)
     predictions = checked_predictions(probs, labels, from_logits)
