@@ -143,7 +143,7 @@ def cross_entropy_and_grad(
 
     Notes
     -----
-    The loss is that of `cross_entropy` to half an ulp more, and to 1/128 of the smallest normal number for each class.
+    The loss is that of `cross_entropy` to half an ulp more.
     The gradient is at most 4 ulp of its terms from the exact value; where an integer label is the maximum, as in all
     rows that are right, 4 ulp of the result (their difference would leave only rounding errors of a confident row).
     Results below the smallest normal number may be 0.  float16 and bfloat16 are computed in copies of float32.

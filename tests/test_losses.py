@@ -70,8 +70,7 @@ def test_losses_of_classes_are_within_2_ulp_and_gradients_within_4_of_their_term
             assert result.dtype == dtype
             assert (np.abs(result - loss)[inside] <= 2 * ulp(loss[inside], dtype)).all(), (name, temperature)
             fused, ours = cross_entropy_and_grad(x, labels, reduction="none", temperature=temperature)
-            # Elements that softmax makes 0 count as e**-95 of the maximum, which is far below the smallest number.
-            slack = n * np.finfo(dtype).tiny / 128
+            slack = np.finfo(dtype).tiny  # below which there is no accuracy to be had
             assert (np.abs(fused - loss)[inside] <= 2.5 * ulp(loss[inside], dtype) + slack).all(), (name, temperature)
             assert (np.abs(ours - grad) <= 4 * ulp(scale, dtype) + 4 * np.finfo(dtype).tiny).all(), (name, temperature)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
@@ -36,11 +37,11 @@ _SMALLEST_PLAIN, _LARGEST_CAREFUL = 2.0**-26, 2.0**32
 
 
 @helper
-def sum_of_stored_others(terms, start, n, largest_term, alone):
+def sum_of_stored_others(terms, start, n, largest_term, lowest_term, alone):
     """Return the sum of a row's stored exponentials without that of its maximum.
 
     It is taken from all, which is exact enough for it to vanish; where it is `alone`, a constant of the compiled code,
-    what equals it is left out.
+    what equals it is left out, and what was raised to the lowest, which would outweigh a loss next to 0.
     """
     width = lanes(terms)
     total, lost = nothing(terms)
@@ -48,18 +49,20 @@ def sum_of_stored_others(terms, start, n, largest_term, alone):
         total, lost = add_term(total, lost, widen(keep_part(splat(terms, -largest_term), 1)))
     i, end = start, start + n
     while i + width <= end:
-        total, lost = add_term(total, lost, stored_term(load(terms, i), largest_term, alone))
+        total, lost = add_term(total, lost, stored_term(load(terms, i), largest_term, lowest_term, alone))
         i += width
     if i < end:
-        total, lost = add_term(total, lost, stored_term(load_part(terms, i, end - i, 0), largest_term, alone))
+        total, lost = add_term(
+            total, lost, stored_term(load_part(terms, i, end - i, 0), largest_term, lowest_term, alone)
+        )
     high, low = pair_of(total, lost)
     return high + low
 
 
 @helper
-def stored_term(e, largest_term, alone):
-    """Return exponentials as terms of a sum, 0 for the largest where it is `alone`."""
-    return widen(select(e == largest_term, 0, e) if alone else e)
+def stored_term(e, largest_term, lowest_term, alone):
+    """Return exponentials as terms of a sum, 0 for the largest and the lowest where it is `alone`."""
+    return widen(select(e <= lowest_term, 0, select(e == largest_term, 0, e)) if alone else e)
 
 
 @helper
@@ -113,10 +116,13 @@ def rest_of_sum(x, out, start, n, shift, steps, total, error, missing, unit, uni
     # Short of that, the roundings of the sum would count in the loss.
     _, u, scale = scaled(splat(x, shift.largest), steps, shift, False)
     largest_term = lanes_like(shift.largest, fma(u, scale, scale))
-    rest = sum_of_stored_others(out, start, n, largest_term, False)
+    # NaN, which no term equals, where none was raised.
+    lowest, _, _ = scaled(splat(x, -np.inf), steps, shift, False)
+    lowest_term = lanes_like(shift.largest, lowest)
+    rest = sum_of_stored_others(out, start, n, largest_term, lowest_term, False)
     if is_precise_enough(x, rest, unit, False):
         return rest
-    return sum_of_stored_others(out, start, n, largest_term, True)
+    return sum_of_stored_others(out, start, n, largest_term, lowest_term, True)
 
 
 @helper
