@@ -17,8 +17,8 @@ from ._commands.calibrate import Options as CalibrateOptions
 from ._commands.calibrate import calibrate
 from ._commands.demo import demo
 from ._commands.info import info
-from ._commands.problem import DTYPES
-from ._commands.problem import OPERATIONS as COMPARED
+from ._commands.table import DTYPES
+from ._commands.table import OPERATIONS as COMPARED
 from ._commands.warmup import warmup
 from ._warmup import ALL_DTYPES
 from ._warmup import OPERATIONS as COMPILED

@@ -15,8 +15,9 @@ import pytest
 from softmaxjit.__main__ import main
 from softmaxjit._commands import CommandError, bench, bench_tables, turns
 from softmaxjit._commands.contenders import CONTENDERS, OURS, ROOF
-from softmaxjit._commands.problem import OPERATIONS, SHAPES, Problem, Setting, check, parsed_shape, problem_of
+from softmaxjit._commands.problem import Problem, Setting, check, parsed_shape, problem_of
 from softmaxjit._commands.standings import Standings
+from softmaxjit._commands.table import OPERATIONS, SHAPES
 from softmaxjit._commands.turns import Match
 from softmaxjit._kernels.copy import COPY_BLOCK_ELEMENTS, stream_copy
 

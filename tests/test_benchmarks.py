@@ -1,4 +1,4 @@
-"""The asv suite is sound, and each of its benchmarks runs."""
+"""The asv suite is sound, reads the tables of the tests, and each of its benchmarks runs."""
 
 import json
 import os
@@ -6,9 +6,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-ASV_BENCH = Path(__file__).parents[1] / "asv_bench"
+import pytest
 
+from softmaxjit._commands import table
+from softmaxjit._commands.contenders import CONTENDERS, OURS, ROOF
+
+from .oracles import OPERATIONS
+
+ROOT = Path(__file__).parents[1]
+ASV_BENCH = ROOT / "asv_bench"
+
+# As asv does it: a suite's setup_cache(), then each benchmark with what that returned before the parameters.
 EVERY_BENCHMARK_ONCE = """
 import importlib, inspect, json, pkgutil, subprocess, sys
 import benchmarks
@@ -16,17 +26,29 @@ import benchmarks
 def run_raw(code, setup=""):
     subprocess.run([sys.executable, "-c", setup + "\\n" + code], check=True, timeout=120)
 
-done = []
+benchmarks.peers = importlib.import_module("benchmarks.peers")
+benchmarks.peers.STARTS = benchmarks.peers.ROUNDS = 1
+
+done, results = {}, {}
 for module in pkgutil.walk_packages(benchmarks.__path__, "benchmarks."):
     for name, suite in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-        smallest = [values[0] for values in getattr(suite, "params", ())]
-        for method, body in inspect.getmembers(suite, inspect.isfunction):
+        if name.startswith("_") or suite.__module__ != module.name:
+            continue
+        params = [list(values) for values in getattr(suite, "params", ())]
+        instance = suite()
+        instance.params = tuple(values[:1] for values in params)
+        cache = instance.setup_cache() if hasattr(suite, "setup_cache") else None
+        arguments = [values[0] for values in params]
+        for method, body in inspect.getmembers(instance, inspect.ismethod):
             if method.startswith(("time_", "timeraw_", "track_", "mem_", "peakmem_")):
-                result = body(suite(), *smallest)
+                result = body(*([] if cache is None else [cache]), *arguments)
                 if method.startswith("timeraw_"):  # which returns code, perhaps with a setup
                     run_raw(*([result] if isinstance(result, str) else result))
-                done.append(f"{module.name}.{name}.{method}")
-print(json.dumps(done))
+                key = f"{module.name}.{name}.{method}"
+                done[key] = params
+                if method.startswith("track_"):
+                    results[key] = [result, getattr(body, "unit", None)]
+print(json.dumps([done, results]))
 """
 
 
@@ -45,17 +67,86 @@ def run(*command: str, limit: float, directory: Path = ASV_BENCH, **environment:
     return child.stdout
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what the suite is made of, since it keeps Numba's cache beside itself."""
+    directory = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ASV_BENCH / "benchmarks", directory / "asv_bench" / "benchmarks")
+    for path in ("softmaxjit/_commands/table.py", "tests/oracles.py"):
+        (directory / path).parent.mkdir(parents=True)
+        shutil.copy(ROOT / path, directory / path)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def measured(checkout: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters of every benchmark, each of which ran at its smallest, and what was tracked."""
+    output = run(
+        *(sys.executable, "-P", "-c", f"import sys; sys.path.append('.')\n{EVERY_BENCHMARK_ONCE}"),
+        limit=600,
+        directory=checkout / "asv_bench",
+        PYTHONPATH=str(ROOT),
+        NUMBA_NUM_THREADS="1",
+    )
+    done, results = json.loads(output)
+    return done, results
+
+
 def test_asv_finds_no_problems(tmp_path: Path) -> None:
     # A home of its own, since asv may write its description of the machine there.
     output = run(sys.executable, "-m", "asv", "check", "-E", "existing:same", limit=60, HOME=str(tmp_path))
     assert "No problems found" in output
 
 
-def test_every_benchmark_runs_at_its_smallest_parameters(tmp_path: Path) -> None:
-    # Of a copy, since the suite keeps Numba's cache beside itself.
-    shutil.copytree(ASV_BENCH / "benchmarks", tmp_path / "benchmarks")
-    done = json.loads(run(sys.executable, "-c", EVERY_BENCHMARK_ONCE, limit=300, directory=tmp_path))
-    assert (tmp_path / ".asv" / "env" / "numba-cache" / "existing").is_dir()
-    assert "benchmarks.activations.Rows.time_allocating" in done
-    assert "benchmarks.activations.Rows.time_into" in done
-    assert {f"benchmarks.startup.StartUp.timeraw_{name}" for name in ("import", "first_call_warm")} <= set(done)
+def test_every_benchmark_runs_at_its_smallest_parameters(
+    checkout: Path, measured: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    done, _ = measured
+    assert list((checkout / "asv_bench/.asv/env/numba-cache/existing").rglob("*.nbc"))
+    for benchmark in (
+        "activations.Softmax.time_into",
+        "activations.Logsumexp.time_allocating",
+        "activations.SixteenBits.time_into",
+        "activations.Gradients.time_into",
+        "compiled.InsideNjit.time_loop_over_rows",
+        "elementwise.Ufuncs.time_ufunc_into",
+        "memory.Softmax.peakmem_in_place",
+        "accuracy.Error.track_largest_error",
+        "peers.Softmax.track_times_as_fast_as",
+        "startup.StartUp.timeraw_import",
+        "startup.StartUp.timeraw_first_call_warm",
+    ):
+        assert f"benchmarks.{benchmark}" in done
+
+
+def test_what_is_tracked_has_a_unit_and_is_plausible(measured: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, results = measured
+    assert all(unit for _, unit in results.values())
+    error, unit = results["benchmarks.accuracy.Error.track_largest_error"]
+    assert unit == "ulp"
+    assert 0.4 < error <= OPERATIONS[0].bound
+
+
+def test_parameters_are_those_of_the_tables(measured: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    done, _ = measured
+    regimes = [shapes[0] for shapes in table.SHAPES.values()]
+    assert [tested.name for tested in OPERATIONS] == list(table.OPERATIONS)
+    assert done["benchmarks.activations.Softmax.time_into"] == [["10", *regimes], ["float32", "float64"]]
+    assert done["benchmarks.activations.SixteenBits.time_into"] == [
+        list(table.OPERATIONS),
+        regimes,
+        ["float16", "bfloat16"],
+    ]
+    assert done["benchmarks.peers.Softmax.track_times_as_fast_as"] == [regimes, [n for n in CONTENDERS if n != OURS]]
+    assert list(CONTENDERS) == [OURS, *table.PEERS, ROOF]
+
+
+def test_another_installed_commit_does_not_change_the_parameters(checkout: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "softmaxjit", tmp_path / "softmaxjit", ignore=shutil.ignore_patterns("__pycache__"))
+    older = tmp_path / "softmaxjit" / "_commands" / "table.py"
+    older.write_text(older.read_text("utf-8").replace("1024x1000", "7x7"), "utf-8")
+    script = "import sys; sys.path.append('.')\nfrom benchmarks.activations import Softmax; print(Softmax.params[0])"
+    output = run(
+        *(sys.executable, "-P", "-c", script), limit=60, directory=checkout / "asv_bench", PYTHONPATH=str(tmp_path)
+    )
+    assert "'1024x1000'" in output

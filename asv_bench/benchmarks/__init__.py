@@ -1,27 +1,83 @@
-"""Speed of softmaxjit from commit to commit.  Peers are compared by ``softmaxjit bench``, not here."""
+"""Benchmarks of softmaxjit from commit to commit: what they share.
 
+Operations, dtypes, shapes, peers and oracles are the tables that the command line and the tests read.  They are loaded
+from this checkout, while ``softmaxjit`` is the commit that asv installed: asv finds the parameters of a benchmark by
+their position, so a table that came with the commit would file the times of one shape under another.
+"""
+
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+ROOT = Path(__file__).parents[2]
 
 # A cache of compiled code for each commit, set before Numba is imported: one commit must not be timed with the code of
 # another.  asv starts a process for each benchmark and round, and all of them share it, so a kernel is compiled once.
 _COMMIT = os.environ.get("ASV_COMMIT", "existing")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".asv" / "env" / "numba-cache" / _COMMIT)
 
+# asv sets it for each environment of its matrix.
+THREADS = int(os.environ.get("NUMBA_NUM_THREADS", "1"))
+
 import softmaxjit  # noqa: E402
 
 
+def from_this_checkout(path: str) -> ModuleType:
+    """Return a module of the checkout that the benchmarks lie in, whichever commit of the package is installed."""
+    spec = importlib.util.spec_from_file_location(f"checkout_{Path(path).stem}", ROOT / path)
+    assert spec is not None  # noqa: S101
+    assert spec.loader is not None  # noqa: S101
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+table = from_this_checkout("softmaxjit/_commands/table.py")
+
+OPERATIONS = table.OPERATIONS
+PEERS = tuple(table.PEERS)
+FLOATS, HALVES = table.DTYPES[:2], table.DTYPES[2:]
+# The first shape of each regime, and a row so short that what is timed is the call.
+REGIMES = tuple(shapes[0] for shapes in table.SHAPES.values())
+SHAPES = ("10", *REGIMES)
+
+
+def logits(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Return the same logits in every process: normal, and those of a large array repeat after a million."""
+    bits = importlib.import_module("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype
+    million = 3 * np.random.default_rng(0).standard_normal(min(1_000_003, int(np.prod(shape))))
+    return np.resize(million.astype(bits), shape)
+
+
 @lru_cache(maxsize=1)
-def case(operation: str, shape: tuple[int, ...], dtype: str) -> tuple[Callable[..., Any], np.ndarray, np.ndarray]:
-    """Return the function, the logits, the same in every process, and an array for the result whose pages exist.
+def case(operation: str, text: str, dtype: str) -> tuple[Callable[..., Any], tuple[Any, ...], np.ndarray]:
+    """Return the function, its arguments, and an array for the result whose pages exist.
 
     What is timed includes finding them here again, 0.1 µs.
     """
-    x = (3 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
-    out = np.ones(shape[:-1] if operation == "logsumexp" else shape, dtype)
-    return getattr(softmaxjit, operation), x, out
+    shape, axis = table.shape_and_axis(text)
+    x = logits(shape, dtype)
+    out = np.ones_like(x.max(axis=axis) if operation == "logsumexp" else x)
+    operands = (x, x) if operation.endswith("_vjp") else (x,)
+    return getattr(softmaxjit, operation), (*operands, axis), out
+
+
+def fill_cache(suite: Any) -> None:
+    """Call everything once that a suite times, since compiling takes longer than the warm-up.
+
+    A kind of call that a commit does not have yet is missing in the timing too, where asv says so.
+    """
+    for parameters in product(*suite.params):
+        for name in dir(suite):
+            if name.startswith("time_"):
+                with suppress(Exception):
+                    getattr(suite, name)(*parameters)

@@ -1,32 +1,88 @@
-"""softmax, log_softmax and logsumexp along the last axis."""
+"""softmax, log_softmax, logsumexp and the gradients, in each regime, called from Python.
 
-from itertools import product
+A class for each operation, since asv calls ``setup_cache`` for whole classes, and knows them apart by the line of that
+method: whoever runs one operation need not wait until the kernels of all are compiled.
+"""
 
-from . import case
+from typing import ClassVar
+
+from . import FLOATS, HALVES, OPERATIONS, REGIMES, SHAPES, case, fill_cache
+
+COMPILING_LIMIT = 1800  # seconds for all kernels of a class, on a slow machine
 
 
-class Rows:
-    # asv counts the calls of a sample after the warm-up.  Where that is shorter than the first call, which loads a
-    # kernel from Numba's cache, or where there is a setup() hook (asv issue 966), it makes do with one call a sample.
+class _Timed:
+    # asv counts the calls of a sample after the warm-up.  Where that is shorter than the first call, which makes the
+    # logits and loads a kernel from Numba's cache, or where there is a setup() hook (asv issue 966), it makes do with
+    # one call a sample.
     warmup_time = 2.0
     timeout = 120
 
-    param_names = ("operation", "shape", "dtype")
-    params = (
-        ("softmax", "log_softmax", "logsumexp"),
-        ((10,), (1024, 1000), (100_000, 10), (32, 128_256)),
-        ("float32", "float64"),
-    )
+
+class _Operation(_Timed):
+    operation: ClassVar[str]
+    param_names = ("shape", "dtype")
+    params = (SHAPES, FLOATS)
+
+    def time_into(self, shape: str, dtype: str) -> None:
+        function, arguments, out = case(self.operation, shape, dtype)
+        function(*arguments, out=out)
+
+    def time_allocating(self, shape: str, dtype: str) -> None:
+        function, arguments, _ = case(self.operation, shape, dtype)
+        function(*arguments)
+
+
+class Softmax(_Operation):
+    operation = "softmax"
 
     def setup_cache(self) -> None:
-        """Fill Numba's cache once for each commit, since compiling takes longer than the warm-up."""
-        for operation, shape, dtype in product(*self.params):
-            self.time_allocating(operation, shape, dtype)
+        fill_cache(self)
 
-    def time_allocating(self, operation: str, shape: tuple[int, ...], dtype: str) -> None:
-        function, x, _ = case(operation, shape, dtype)
-        function(x)
+    setup_cache.timeout = COMPILING_LIMIT
 
-    def time_into(self, operation: str, shape: tuple[int, ...], dtype: str) -> None:
-        function, x, out = case(operation, shape, dtype)
-        function(x, out=out)
+
+class LogSoftmax(_Operation):
+    operation = "log_softmax"
+
+    def setup_cache(self) -> None:
+        fill_cache(self)
+
+    setup_cache.timeout = COMPILING_LIMIT
+
+
+class Logsumexp(_Operation):
+    operation = "logsumexp"
+
+    def setup_cache(self) -> None:
+        fill_cache(self)
+
+    setup_cache.timeout = COMPILING_LIMIT
+
+
+class SixteenBits(_Timed):
+    param_names = ("operation", "shape", "dtype")
+    params = (OPERATIONS, REGIMES, HALVES)
+
+    def setup_cache(self) -> None:
+        fill_cache(self)
+
+    setup_cache.timeout = COMPILING_LIMIT
+
+    def time_into(self, operation: str, shape: str, dtype: str) -> None:
+        function, arguments, out = case(operation, shape, dtype)
+        function(*arguments, out=out)
+
+
+class Gradients(_Timed):
+    param_names = ("operation", "shape", "dtype")
+    params = (("softmax_vjp", "log_softmax_vjp"), REGIMES, FLOATS)
+
+    def setup_cache(self) -> None:
+        fill_cache(self)
+
+    setup_cache.timeout = COMPILING_LIMIT
+
+    def time_into(self, operation: str, shape: str, dtype: str) -> None:
+        function, arguments, out = case(operation, shape, dtype)
+        function(*arguments, out=out)

@@ -16,8 +16,9 @@ from . import CommandError
 from .bench_figure import check_figure, save_bench_figure
 from .bench_tables import summary_of, table_of
 from .contenders import CONTENDERS
-from .problem import SHAPES, Setting, parsed_shape
+from .problem import Setting, parsed_shape
 from .standings import IDLE_LOAD, Standings
+from .table import SHAPES
 from .turns import MODES, Match
 from .whole_files import check_writable, whole_file
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._kernels.copy import COPY_BLOCK_ELEMENTS, stream_copy
 from .problem import Array, Problem
+from .table import PEERS
 
 OURS = "softmaxjit"
 ROOF = "copy"
@@ -156,11 +157,7 @@ class Contender(NamedTuple):
 
 CONTENDERS = {
     OURS: Contender("softmaxjit", ("softmaxjit",), softmaxjit),
-    "onnxruntime": Contender("ONNX Runtime", ("onnxruntime", "onnx"), onnxruntime),
-    "torch": Contender("PyTorch", ("torch",), torch),
-    "jax": Contender("JAX", ("jax",), jax),
-    "scipy": Contender("SciPy", ("scipy",), scipy),
-    "numpy": Contender("NumPy textbook", ("numpy",), numpy),
+    **{peer.__name__: Contender(*PEERS[peer.__name__], peer) for peer in (onnxruntime, torch, jax, scipy, numpy)},
     ROOF: Contender("streaming copy", ("softmaxjit",), copy),
 }
 

@@ -1,27 +1,15 @@
-"""What contenders compute: operations, shapes, logits, and which results are right."""
+"""What contenders compute: the setting, its logits, and which results are right."""
 
 import math
-import re
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import CommandError
+from .table import shape_and_axis
 
 Array = np.ndarray[Any, Any]
-
-OPERATIONS = ("softmax", "log_softmax", "logsumexp")
-DTYPES = ("float32", "float64", "float16", "bfloat16")
-
-# What users have, by what limits it; a shape with the axis of one distribution, as the command line takes it.
-SHAPES = {
-    "rows that caches hold": ("1024x1000", "8192x512", "32x128256", "1x1000", "1x128256"),
-    "short rows": ("100000x10", "1000000x2", "300000x3", "65536x32"),
-    "other axes": ("512x65536@0", "64x1000x49@1", "4x1000x1000@1"),
-    "beyond the caches": ("65536x512", "4096x32000", "30000000"),
-}
-
 
 # How far a result may be off: textbooks in 16 bits also round the differences, sums and quotients to these.
 TOLERANCES = {"float64": 2e-4, "float32": 2e-4, "float16": 0.03, "bfloat16": 0.15}
@@ -69,15 +57,11 @@ def problem_of(setting: Setting) -> Problem:
 
 
 def parsed_shape(text: str) -> tuple[tuple[int, ...], int]:
-    """Return the shape and the axis that a text like 1024x1000 or 512x65536@0 names."""
-    match = re.fullmatch(r"([0-9]{1,12}(?:x[0-9]{1,12}){0,31})(?:@(-?[0-9]{1,2}))?", text)
-    shape = tuple(map(int, match[1].split("x"))) if match else ()
-    axis = int(match[2] or -1) if match else -1
-    if 0 in shape or not -len(shape) <= axis < len(shape):
-        raise CommandError(
-            f"--shape is {text!r}; accepted are positive lengths and an axis of theirs, as 512x65536@0", 2
-        )
-    return shape, axis
+    """Return the shape and the axis that the command line was given."""
+    try:
+        return shape_and_axis(text)
+    except ValueError as error:
+        raise CommandError(f"--shape is {error}", 2) from None
 
 
 def check(problem: Problem, result: Array) -> float:

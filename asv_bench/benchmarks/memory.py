@@ -1,0 +1,40 @@
+"""How much memory a process needs at most, and that a large softmax needs no second copy of its logits."""
+
+import resource
+import sys
+
+import numpy as np
+
+import softmaxjit
+
+SPARE = 64 << 20  # bytes for the kernel, which is compiled or loaded by the call
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+
+
+def largest_so_far() -> int:
+    """Return the most bytes that this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+
+
+class Softmax:
+    # What asv reports includes Python, NumPy and Numba, about 150 MB, and the arrays: one in place, two with out=.
+    timeout = 300
+
+    param_names = ("elements", "row")
+    params = ((1_000_000, 100_000_000), (1000, 1_000_000))
+
+    def peakmem_in_place(self, elements: int, row: int) -> None:
+        x = np.ones((elements // row, row), np.float32)
+        self._check(x, x)
+
+    def peakmem_into(self, elements: int, row: int) -> None:
+        x = np.ones((elements // row, row), np.float32)
+        self._check(x, np.ones_like(x))
+
+    def _check(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Raise MemoryError, so that the benchmark fails, if the call took more than half as much as the logits."""
+        before = largest_so_far()
+        softmaxjit.softmax(x, out=out)
+        more = largest_so_far() - before
+        if more > x.nbytes // 2 + SPARE:
+            raise MemoryError(f"{more / 1e6:.0f} MB more for logits of {x.nbytes / 1e6:.0f} MB")
