@@ -71,6 +71,19 @@ def case(operation: str, text: str, dtype: str) -> tuple[Callable[..., Any], tup
     return getattr(softmaxjit, operation), (*operands, axis), out
 
 
+class Timed:
+    """How everything is timed, unless its suite says otherwise."""
+
+    # asv counts the calls of a sample after the warm-up.  Where that is shorter than the first call, which makes the
+    # logits and loads a kernel from Numba's cache, or where there is a setup() hook (asv issue 966), it makes do with
+    # one call a sample.
+    warmup_time = 2.0
+    # Many short samples rather than a few of 10 ms: the median is then one that nothing interrupted.
+    sample_time = 0.002
+    repeat = (5, 50, 1.0)  # at least, at most, seconds
+    timeout = 120
+
+
 def fill_cache(suite: Any) -> None:
     """Call everything once that a suite times, since compiling takes longer than the warm-up.
 

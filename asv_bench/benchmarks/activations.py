@@ -6,20 +6,12 @@ method: whoever runs one operation need not wait until the kernels of all are co
 
 from typing import ClassVar
 
-from . import FLOATS, HALVES, OPERATIONS, REGIMES, SHAPES, case, fill_cache
+from . import FLOATS, HALVES, OPERATIONS, REGIMES, SHAPES, Timed, case, fill_cache
 
 COMPILING_LIMIT = 1800  # seconds for all kernels of a class, on a slow machine
 
 
-class _Timed:
-    # asv counts the calls of a sample after the warm-up.  Where that is shorter than the first call, which makes the
-    # logits and loads a kernel from Numba's cache, or where there is a setup() hook (asv issue 966), it makes do with
-    # one call a sample.
-    warmup_time = 2.0
-    timeout = 120
-
-
-class _Operation(_Timed):
+class _Operation(Timed):
     operation: ClassVar[str]
     param_names = ("shape", "dtype")
     params = (SHAPES, FLOATS)
@@ -60,7 +52,7 @@ class Logsumexp(_Operation):
     setup_cache.timeout = COMPILING_LIMIT
 
 
-class SixteenBits(_Timed):
+class SixteenBits(Timed):
     param_names = ("operation", "shape", "dtype")
     params = (OPERATIONS, REGIMES, HALVES)
 
@@ -74,7 +66,7 @@ class SixteenBits(_Timed):
         function(*arguments, out=out)
 
 
-class Gradients(_Timed):
+class Gradients(Timed):
     param_names = ("operation", "shape", "dtype")
     params = (("softmax_vjp", "log_softmax_vjp"), REGIMES, FLOATS)
 

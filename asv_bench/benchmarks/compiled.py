@@ -9,7 +9,7 @@ import numpy as np
 
 import softmaxjit
 
-from . import FLOATS, OPERATIONS, logits
+from . import FLOATS, OPERATIONS, Timed, logits
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +37,7 @@ def loop_over_rows(operation: str, rows: int, length: int, dtype: str) -> Callab
     return lambda: loop(x, out)
 
 
-class InsideNjit:
+class InsideNjit(Timed):
     # Longer than compiling: a user's function is not kept in Numba's cache, and must not be, as it would keep the
     # kernels of the commit that it was compiled with.
     warmup_time = 8.0

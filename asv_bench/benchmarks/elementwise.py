@@ -9,7 +9,7 @@ import numpy as np
 
 import softmaxjit
 
-from . import FLOATS, logits
+from . import FLOATS, Timed, logits
 
 SIZE = 4096
 
@@ -34,10 +34,9 @@ def loop_over(operation: str) -> Callable[[np.ndarray, np.ndarray], None]:
     return loop
 
 
-class Ufuncs:
+class Ufuncs(Timed):
     # Longer than compiling, as no ufunc is kept in Numba's cache.
     warmup_time = 4.0
-    timeout = 120
 
     param_names = ("operation", "dtype")
     params = (("exp", "log", "sigmoid", "log_sigmoid", "softplus"), FLOATS)
