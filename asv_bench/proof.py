@@ -118,7 +118,7 @@ def slower(checkout: Path) -> None:
     (checkout / HELPER).write_text(source.replace(LINE, SLOWER), "utf-8")
 
 
-def unchanged(checkout: Path) -> None:  # noqa: ARG001
+def unchanged(checkout: Path) -> None:
     """Change nothing."""
 
 
