@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 
 # A cache of compiled code for each commit, set before Numba is imported: one commit must not be timed with the code of
 # another.  asv starts a process for each benchmark and round, and all of them share it, so a kernel is compiled once.
-_COMMIT = os.environ.get("ASV_COMMIT", "existing")
-os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".asv" / "env" / "numba-cache" / _COMMIT)
+COMMIT = os.environ.get("ASV_COMMIT", "existing")
+CACHE = Path(__file__).parents[1] / ".asv" / "env" / "numba-cache" / COMMIT
+os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
 
 # asv sets it for each environment of its matrix.
 THREADS = int(os.environ.get("NUMBA_NUM_THREADS", "1"))
@@ -81,7 +82,7 @@ class Timed:
     warmup_time = 2.0
     # On one thread what counts is how long the processor was ours: with twelve processes for two cores, calls that take
     # 0.5 ms took 3 to 9 ms by the clock.  Threads wait for one another, which only the clock sees.
-    timer = staticmethod(time.process_time if THREADS == 1 else time.perf_counter)
+    timer = time.process_time if THREADS == 1 else time.perf_counter
     # Many short samples rather than a few of 10 ms: the median is then one that nothing interrupted.
     sample_time = 0.002
     repeat = (5, 50, 1.0)  # at least, at most, seconds
@@ -91,10 +92,16 @@ class Timed:
 def fill_cache(suite: Any) -> None:
     """Call everything once that a suite times, since compiling takes longer than the warm-up.
 
-    A kind of call that a commit does not have yet is missing in the timing too, where asv says so.
+    A kind of call that a commit does not have yet is missing in the timing too, where asv says so.  asv asks for it
+    again in each round in which commits take turns, so what was done for a commit in an environment is remembered.
     """
+    done = CACHE / f"{type(suite).__name__} in {os.environ.get('ASV_ENV_NAME', 'existing')}"
+    if done.exists() and COMMIT != "existing":
+        return
     for parameters in product(*suite.params):
         for name in dir(suite):
             if name.startswith("time_"):
                 with suppress(Exception):
                     getattr(suite, name)(*parameters)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.touch()
