@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fuzz bench-peers clean
+.PHONY: demo test lint fuzz bench bench-history bench-peers ratios clean
 
 demo: $(VENV)/.demo
 	$(BIN)/softmaxjit demo
@@ -23,6 +23,35 @@ fuzz: $(VENV)/.test
 # Side by side with the peers that the virtual environment has (see CONTRIBUTING.md).
 bench-peers: $(VENV)/.demo
 	$(BIN)/softmaxjit bench --shape 1024x1000
+
+# Speed from commit to commit: see CONTRIBUTING.md.
+ASV = cd asv_bench && ../$(BIN)/python -m asv
+BENCH ?= ^activations.*time_into.*float32
+FACTOR ?= 1.2
+ROUNDS ?= 3
+N ?= 10
+COMMITS ?= HASHFILE:.asv/env/commits
+ON = $(addprefix --machine ,$(MACHINE))
+
+# The commit that is checked out against its parent, in turns; a table of all at the end, and status 1 if one got worse.
+bench: $(VENV)/.test
+	$(ASV) machine --yes
+	$(ASV) continuous $(ON) --interleave-rounds --attribute rounds=$(ROUNDS) --factor $(FACTOR) --bench '$(BENCH)' \
+		--no-only-changed HEAD^ HEAD
+
+# The last N commits, or COMMITS=TAGS, as far as they have no results yet; then a page of graphs.  asv's status is 2 where
+# a commit does not have yet what is timed.
+bench-history: $(VENV)/.test
+	$(ASV) machine --yes
+	mkdir -p asv_bench/.asv/env
+	git log --first-parent -n $(N) --format=%H > asv_bench/.asv/env/commits
+	$(ASV) run $(ON) --skip-existing-successful --bench '$(BENCH)' $(COMMITS) || test $$? = 2
+	$(ASV) publish
+	$(BIN)/python asv_bench/history_page.py
+
+# Measure the README's table of ratios anew, in an environment that has the peers (see CONTRIBUTING.md).
+ratios: $(VENV)/.demo
+	$(BIN)/python asv_bench/ratios.py --measure
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,18 @@
+"""Scripts of ``asv_bench`` as modules: they are no package, since asv imports what lies there."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parents[1]
+
+
+def script(name: str) -> ModuleType:
+    """Import a script by its path."""
+    spec = importlib.util.spec_from_file_location(f"asv_bench_{name}", ROOT / "asv_bench" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
