@@ -18,7 +18,9 @@ from asv.graph import Graph
 HTML = Path(__file__).parent / ".asv" / "html"
 COLOURS = ("#0b5fa5", "#d1495b", "#2e8b57", "#b8860b", "#7b4fa3", "#008b8b", "#8b4513", "#696969")
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 390, 190, 62, 30, 34, 10
-FACTS = {"cpu": "{}", "num_cpu": "{} cores", "ram": "{} of memory", "os": "{}"}  # that are told of a machine
+# What is told of a machine, in a list at the top.
+FACTS = {"cpu": "{}", "arch": "{}", "num_cpu": "{} cores", "ram": "{} of memory", "os": "{}"}
+THREADS = "env-NUMBA_NUM_THREADS"
 
 STEPS = {  # of a unit, what it is multiplied by
     "seconds": (("s", 1.0), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)),
@@ -80,14 +82,18 @@ class Published:
         self.hashes = [index["revision_to_hash"][str(revision)] for revision in self.revisions]
         dates = [index["revision_to_date"][str(revision)] for revision in self.revisions]
         self.dates = [datetime.fromtimestamp(date / 1000, UTC).strftime("%Y-%m-%d %H:%M") for date in dates]
-        # What is the same in all environments need not be said in each graph.
+        # What is the same in all environments, or known of the machine, need not be said in each graph.
         self._varying = [
-            name for name in index["params"] if len({environment.get(name) for environment in self._environments}) > 1
+            name
+            for name in index["params"]
+            if name not in FACTS and len({environment.get(name) for environment in self._environments}) > 1
         ]
 
     def _label(self, environment: dict[str, str | None]) -> str:
-        said = ((name.removeprefix("env-"), environment.get(name)) for name in self._varying)
-        return ", ".join(f"{value} thread(s)" if name == "NUMBA_NUM_THREADS" else f"{value}" for name, value in said)
+        said = ((name, environment.get(name)) for name in self._varying)
+        return ", ".join(
+            f"{value} thread(s)" if name == THREADS else value for name, value in said if value is not None
+        )
 
     def panels(self, name: str) -> list[Panel]:
         """Return the graphs of a benchmark that have something to show."""
@@ -216,7 +222,7 @@ def page(published: Published) -> str:
 <style>{STYLE}</style></head>
 <body>
 <h1>{title}</h1>
-<p>Medians by asv, each dot one commit; all axes begin at 0. Machines:</p>
+<p>Medians by asv, each dot one commit; all axes begin at 0. Times on one thread are processor time. Machines:</p>
 <ul>{machines}</ul>
 <details><summary>{len(published.hashes)} commits, oldest first</summary><table>{commits}</table></details>
 <nav>{links}</nav>
