@@ -27,7 +27,7 @@ TIME_LIMIT = 1800  # seconds for a comparison; the first compiles
 # Fused multiply-adds of zero that a compiler may not remove, since what is multiplied might be NaN.
 HELPER = Path("softmaxjit/_simd/exp_scaled.py")
 LINE = "            r = fma(n, steps.negative_low, fma(n, steps.negative_high, x))\n"
-EXTRA = 16  # 1.4 to 1.7 times the time of the whole softmax
+EXTRA = 16  # about 1.5 times the time of the whole softmax; 1.2 to 1.9 with ten processes for two cores
 SLOWER = LINE + "            zero = r - r\n" + "            r = fma(zero, r, r)\n" * EXTRA
 
 

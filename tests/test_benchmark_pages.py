@@ -109,3 +109,14 @@ def test_results_of_earlier_commits_are_there_and_belong_to_the_benchmarks() -> 
             assert {name for name, row in document["results"].items() if row[version] == benchmarks[name]["version"]}
             commits.add(document["commit_hash"])
     assert len(commits) >= 3
+
+
+def test_the_proof_finds_the_line_that_it_makes_slower(tmp_path: Path) -> None:
+    proof = script("proof")
+    (tmp_path / proof.HELPER).parent.mkdir(parents=True)
+    (tmp_path / proof.HELPER).write_text((ROOT / proof.HELPER).read_text("utf-8"), "utf-8")
+    proof.slower(tmp_path)
+    assert (tmp_path / proof.HELPER).read_text("utf-8").count("fma(zero, r, r)") == proof.EXTRA
+    (tmp_path / proof.HELPER).write_text("", "utf-8")
+    with pytest.raises(RuntimeError, match="no longer has the line"):
+        proof.slower(tmp_path)
