@@ -108,6 +108,8 @@ def test_every_benchmark_runs_at_its_smallest_parameters(
         "activations.Logsumexp.time_allocating",
         "activations.SixteenBits.time_into",
         "activations.Gradients.time_into",
+        "calibration.Labelled.time_call",
+        "calibration.Resamples.time_bootstrap",
         "compiled.InsideNjit.time_loop_over_rows",
         "elementwise.Ufuncs.time_ufunc_into",
         "memory.Softmax.peakmem_in_place",
