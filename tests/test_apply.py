@@ -24,6 +24,8 @@ import softmaxjit
 from softmaxjit.__main__ import main
 from softmaxjit._commands import blocks
 
+from .exact import assert_same_bits
+
 LIMIT = 60  # seconds a child may take: for a hang, not for a slow machine
 
 # Bytes in a block and in a page.  Small ones send small arrays down the paths that files above memory take.
@@ -65,9 +67,7 @@ def check(folder: Path, x: "np.ndarray[Any, Any]", operation: str, axis: int | N
         expected = np.asarray(getattr(softmaxjit, operation)(x, axis=axis, **options))
     axis_option = ["--axis", "none" if axis is None else str(axis)]
     result = applied(folder, x, "--op", operation, "--temperature", str(temperature), *axis_option)
-    assert result.dtype == expected.dtype
-    assert result.shape == expected.shape
-    assert result.tobytes("C") == expected.tobytes("C")
+    assert_same_bits(result, expected)
 
 
 OPERATIONS = ["softmax", "log_softmax", "logsumexp"]
