@@ -75,7 +75,7 @@ def _logsumexp_work(kernel: Kernel, rows: Rows, parallel: bool) -> Work:
             return
         run(_source(x, where), *_lengths(rows), target)
         if sign is not None:
-            sign[...] = _sign_of_sum(target)
+            sign[...] = _sign_of_sum(target.view(rows.target.dtype))  # not of the integers that carry 16 bits
 
     return work
 
