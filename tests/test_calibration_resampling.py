@@ -122,3 +122,14 @@ def test_without_compiling_it_calls_the_metric(tmp_path: Any) -> None:
     value, low, high = run(script, tmp_path / "cache", NUMBA_DISABLE_JIT="1")
     assert value == 0.75
     assert low < value <= high
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_interval_may_end_at_infinity() -> None:
+    p = P.copy()
+    p[0] = 1.0 - np.eye(4)[LABELS[0]]  # the true class has probability 0
+    interval = bootstrap(nll, p / p.sum(axis=1, keepdims=True), LABELS, n_resamples=200, rng=0)
+    assert (interval.value, interval.high) == (np.inf, np.inf)
+    assert np.isfinite(interval.low)
+    always = bootstrap(nll, [[0.0, 1.0]], [0], n_resamples=20, rng=0)
+    assert (always.low, always.high) == (np.inf, np.inf)

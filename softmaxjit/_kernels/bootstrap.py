@@ -7,7 +7,7 @@ splittable pseudorandom number generators", OOPSLA 2014), of which 53 bits becom
 import numpy as np
 from numba import prange, types
 
-from .._jit import helper, kernel
+from .._jit import helper, kernel, routine
 from .bins import SUMS, error_of_bins, rooted
 from .targets import CLASSES, NUMBERS, READ_NUMBERS
 
@@ -36,6 +36,22 @@ def drawn(stream, k, scale):
     """Return the row that is drawn k-th, `scale` being their number times 2**-53."""
     bits = mixed(stream + np.uint64(k) * _GOLDEN) >> _REST
     return np.int64(np.float64(np.int64(bits)) * scale)
+
+
+@routine
+def quantile(ordered, part):
+    """Return what NumPy's function of this name returns of numbers in ascending order, and infinity next to it."""
+    if ordered[-1] != ordered[-1]:  # NaN is last
+        return np.nan
+    place = part * (ordered.size - 1)
+    below = int(place)
+    above = min(below + 1, ordered.size - 1)
+    low, high, t = ordered[below], ordered[above], place - below
+    if t == 0.0 or low == high:
+        return low
+    if high == np.inf:
+        return high
+    return high - (high - low) * (1.0 - t) if t >= 0.5 else low + (high - low) * t
 
 
 @kernel(lambda x, out: (types.uint64, types.intp, PLACES))

@@ -8,7 +8,7 @@ from .. import calibration
 from .._args.predictions import BINNINGS
 from .._jit import compiled_as, routine
 from .._kernels.bins import SUMS, error_of_bins, rooted
-from .._kernels.bootstrap import resample_bins, resample_masses, resample_means
+from .._kernels.bootstrap import quantile, resample_bins, resample_masses, resample_means
 from .._kernels.cross_entropy import total_of
 from .checks import refuse_threads
 from .judgement import FLAGS, judge_of, judged
@@ -92,16 +92,6 @@ def _bootstrap(
         return result_of(value, low, high, confidence_level, out)
 
     return implementation
-
-
-@routine
-def quantile(ordered, part):
-    """Return what NumPy's function of this name returns of numbers in ascending order."""
-    place = part * (ordered.size - 1)
-    below = np.int64(place)
-    above = min(below + 1, ordered.size - 1)
-    low, high, t = ordered[below], ordered[above], place - below
-    return high - (high - low) * (1.0 - t) if t >= 0.5 else low + (high - low) * t
 
 
 @routine

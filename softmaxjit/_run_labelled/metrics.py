@@ -10,12 +10,14 @@ from .._args.labels import Labelled
 from .._args.predictions import Predictions, refuse_row
 from .._carriers import carried
 from .._kernels import bins as _bins
+from .._kernels import bootstrap as _bootstrap
 from .._kernels.bins import CLASS_SUMS, PARTS, SUMS, bin_classes, bin_rows
 from .._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
 from .._kernels.judgement import judge_logits, judge_probabilities
 from . import FLOAT64, Array, granted, has_kernel
 
 error_of_bins = getattr(_bins.error_of_bins, "py_func", _bins.error_of_bins)
+quantile = getattr(_bootstrap.quantile, "py_func", _bootstrap.quantile)
 rooted = getattr(_bins.rooted, "py_func", _bins.rooted)
 
 

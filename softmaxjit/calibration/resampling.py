@@ -124,8 +124,9 @@ def seed_of(rng: Any) -> int:
 
 def interval_of(value: float, distribution: NDArray[np.float64], level: float) -> BootstrapInterval:
     """Return the interval of a metric from its distribution over resamples."""
-    low, high = np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])
-    return BootstrapInterval(value, float(low), float(high), level, distribution)
+    ordered = np.sort(distribution)
+    low, high = (float(_run.quantile(ordered, part)) for part in ((1.0 - level) / 2.0, (1.0 + level) / 2.0))
+    return BootstrapInterval(value, low, high, level, distribution)
 
 
 def _quickly(
