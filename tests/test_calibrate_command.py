@@ -192,3 +192,18 @@ def test_a_diagram_of_something_else_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install 'softmaxjit\[plot\]'"):
         reliability_diagram(curve)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "labels.npy"], "OUT is labels.npy, which holds the labels"),
+        (["-o", "./labels.npy"], "OUT is labels.npy, which holds the labels"),
+        (["-o", "both.png", "--plot", "both.png"], "OUT and --plot are both both.png"),
+    ],
+)
+def test_no_file_is_lost_to_another(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    assert main(["calibrate", "logits.npy", "labels.npy", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load("labels.npy"), LABELS)
+    assert not Path("both.png").exists()

@@ -69,6 +69,12 @@ def calibrate(logits_path: Path, labels_path: Path, options: Options) -> None:
         check_writable(options.plot, f"--plot {options.plot}")
     if options.output is not None:
         check_writable(options.output, f"OUT {options.output}")
+        for path, refusal in (
+            (labels_path, f"OUT is {options.output}, which holds the labels"),
+            (options.plot, f"OUT and --plot are both {options.output}"),
+        ):
+            if path is not None and path.resolve() == options.output.resolve():
+                raise CommandError(f"{refusal}; accepted are different files", 2)
     try:
         calibration = calibrated(logits, labels, options)
     except (TypeError, ValueError) as error:
