@@ -1,6 +1,7 @@
 """Calibration: whether a classifier is as often right as it is sure, and what to do where it is not.
 
-Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``.
+Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``,
+all but `fit_vector_scaling`, `calibration_report` and `reliability_diagram`.
 """
 
 from .diagram import reliability_diagram

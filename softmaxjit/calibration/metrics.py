@@ -58,7 +58,8 @@ def expected_calibration_error(
     ----------
     probs : array_like, shape (..., C) or (n,)
         Probabilities of C classes, from 0 to 1, the confidence of a row being the largest; or, of one dimension, the
-        probability that the answer is yes, which is then itself the confidence.  With `from_logits`, logits.
+        probability that the answer is yes, which is then itself the confidence.  With `from_logits`, logits.  Whether
+        the probabilities of a row add up to 1 is not checked.
     labels : array_like of integers, shape (...) or (n,)
         The true class of each row, from 0 to C - 1; or 1 for yes and 0 for no.  Bool is refused.
     n_bins : int, default 15
@@ -88,7 +89,7 @@ def expected_calibration_error(
     TypeError
         An argument has a dtype, or is of a kind, that is not accepted.
     ValueError
-        A label is no class, or a row no distribution: the message names it, its place and what is accepted; there are
+        A label is no class, or a number no probability: the message names it, its place and what is accepted; there are
         no rows; `debias` is asked for without norm 2; or another argument is out of its range.
 
     Notes
