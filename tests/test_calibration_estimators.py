@@ -190,3 +190,31 @@ def test_without_scikit_learn_and_without_compiling(tmp_path: Any) -> None:
     assert not loaded
     expected = [estimator().fit(x, y).predict_proba(x[:2]) for estimator in BOTH]
     np.testing.assert_allclose(p, expected, atol=1e-5)
+
+
+def test_no_rows_are_no_probabilities() -> None:
+    model = TemperatureScaling().fit([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], [0, 1, 1])
+    assert model.predict_proba(np.empty((0, 2))).shape == (0, 2)
+    assert model.predict(np.empty((0, 2))).shape == (0,)
+
+
+def test_a_mask_is_not_lost() -> None:
+    masked = np.ma.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], mask=[[0, 0], [0, 1], [0, 0]])
+    with pytest.raises(TypeError, match="X is a masked array, whose mask would be lost"):
+        TemperatureScaling().fit(masked, [0, 1, 1])
+    with pytest.raises(TypeError, match="X is a masked array"):
+        TemperatureScaling().fit(masked.data, [0, 1, 1]).predict(masked)
+
+
+def test_a_missing_label_is_no_class() -> None:
+    with pytest.raises(ValueError, match="y holds nan at 1; accepted are"):
+        TemperatureScaling().fit([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], [0.0, np.nan, 0.0])
+
+
+def test_the_score_takes_weights_and_refuses_other_shapes() -> None:
+    x = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
+    model = TemperatureScaling().fit(x, [0, 1, 1])
+    assert model.score(x, [0, 1, 1]) == pytest.approx(2 / 3)
+    assert model.score(x, [0, 1, 1], sample_weight=[1, 1, 2]) == 0.5
+    with pytest.raises(ValueError, match=r"y has shape \(3, 1\); accepted is \(3,\)"):
+        model.score(x, [[0], [1], [1]])

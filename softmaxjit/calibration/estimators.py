@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._args.labels import checked_sample_weight
+from .._args.rows import unmasked
 from ..activations import log_softmax, softmax
 from .fitting import fit_temperature, fit_vector_scaling
 
@@ -97,9 +99,11 @@ class _LogitCalibrator:
         places = self.transform(X).argmax(axis=-1)
         return np.asarray(self.classes_[places])
 
-    def score(self, X: ArrayLike, y: ArrayLike) -> float:  # noqa: N803
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # noqa: N803
         """Return how often the most probable class is the true one."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+        predicted = self.predict(X)
+        right = predicted == _one_for_each_row(y, predicted.shape)
+        return float(np.average(right, weights=checked_sample_weight(sample_weight, predicted.shape)))
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike, **fit_params: Any) -> NDArray[Any]:  # noqa: N803
         """Fit, and return calibrated logits."""
@@ -149,18 +153,28 @@ class _LogitCalibrator:
 
 def _two_dimensional(X: Any) -> NDArray[Any]:  # noqa: N803
     """Return logits of shape (n_samples, n_classes); of log-odds the logit of the first class is 0."""
-    x = np.asarray(X)
+    x = unmasked("X", X)
     if x.ndim > 2 or x.ndim == 0:
         raise ValueError(f"X has shape {x.shape}; accepted are logits of shape (n_samples, n_classes) and log-odds")
-    x = x.reshape(len(x), -1) if x.size or x.ndim == 2 else x.reshape(0, 1)
+    if x.ndim == 1:
+        x = x[:, np.newaxis]
     return np.concatenate([np.zeros_like(x), x], axis=1) if x.shape[1] == 1 else x
+
+
+def _one_for_each_row(y: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return labels as an array; raise where they are not one for each row."""
+    labels = np.asarray(y)
+    if labels.shape != shape:
+        raise ValueError(f"y has shape {labels.shape}; accepted is {shape}, one label for each row of X")
+    return labels
 
 
 def _classes_of(y: Any, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the classes in the order of columns, and the column of each label."""
-    labels = np.asarray(y)
-    if labels.shape != shape[:1]:
-        raise ValueError(f"y has shape {labels.shape}; accepted is {shape[:1]}, one label for each row of X")
+    labels = _one_for_each_row(y, shape[:1])
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        place = int(np.isnan(labels).argmax())
+        raise ValueError(f"y holds nan at {place}; accepted are labels of classes")
     integers = labels.dtype.kind in "iu"
     if integers and (labels.size == 0 or (labels.min() >= 0 and labels.max() < shape[1])):
         return np.arange(shape[1]), labels
