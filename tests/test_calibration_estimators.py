@@ -146,7 +146,7 @@ def test_data_without_a_best_temperature_warn() -> None:
     with pytest.warns(RuntimeWarning, match="its limit, inf"):
         model = TemperatureScaling().fit(X, X.argmin(axis=1))
     assert (model.predict_proba(X) == 1 / 3).all()
-    with pytest.warns(RuntimeWarning, match="not converged after 20 passes"):
+    with pytest.warns(RuntimeWarning, match="raise max_iter, which is 20, unless the data are separable"):
         VectorScaling(max_iter=20).fit(X, X.argmax(axis=1))
 
 
@@ -218,3 +218,20 @@ def test_the_score_takes_weights_and_refuses_other_shapes() -> None:
     assert model.score(x, [0, 1, 1], sample_weight=[1, 1, 2]) == 0.5
     with pytest.raises(ValueError, match=r"y has shape \(3, 1\); accepted is \(3,\)"):
         model.score(x, [[0], [1], [1]])
+
+
+def test_vector_scaling_refuses_a_logit_of_minus_infinity_in_a_row_that_counts() -> None:
+    x = np.vstack([np.where(np.arange(3) == LABELS[0], 1.0, -np.inf), X])
+    labels, weight = np.append(LABELS[0], LABELS), np.ones(401)
+    with pytest.raises(ValueError, match="logits holds -inf; accepted by vector scaling are finite numbers"):
+        fit_vector_scaling(x, labels, sample_weight=weight)
+    weight[0] = 0
+    found = fit_vector_scaling(x, labels, sample_weight=weight)
+    np.testing.assert_allclose(found.scale, fit_vector_scaling(X, LABELS).scale, rtol=1e-4)
+
+
+def test_vector_scaling_has_not_converged_where_all_labels_can_be_made_certain() -> None:
+    x = RNG.standard_normal((40, 3))
+    assert not fit_vector_scaling(x, x.argmax(axis=1)).converged
+    assert not fit_vector_scaling(x, np.zeros(40, int)).converged  # a bias is enough
+    assert fit_vector_scaling(np.ones((3, 1)), [0, 0, 0]).converged  # one class is certain as it is

@@ -291,7 +291,7 @@ class VectorScaling(_LogitCalibrator):
         self.scale_, self.bias_ = self.fit_.scale, self.fit_.bias
         if not self.fit_.converged:
             warnings.warn(
-                f"not converged after {self.max_iter} passes: raise max_iter, unless the data are separable",
+                f"not converged: raise max_iter, which is {self.max_iter}, unless the data are separable",
                 RuntimeWarning,
                 stacklevel=3,
             )

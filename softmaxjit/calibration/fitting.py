@@ -79,7 +79,8 @@ def fit_temperature(
     Two kinds of data have no best temperature, which is found out exactly and reported by ``at_bound``: if each label
     is the largest logit of its row, the likelihood grows as the temperature falls to 0, which is then returned; if the
     logits say nothing about the labels, or the contrary, it grows as the temperature rises to infinity.  `softmax`
-    takes both.
+    takes both.  Temperatures above 2**40 or below 2**-40, which logits as large or small would need, are not tried:
+    ``at_bound`` then comes with that number.
 
     The result has the same bits for any number of threads, and fits that of extended precision to 1e-9 in float64, 1e-6
     in float32, for logits of the sizes that classifiers have.
@@ -160,13 +161,14 @@ def fit_vector_scaling(
     labels : array_like of integers
         The class of each row, from 0 to C - 1.
     max_iter : int, default 500
-        Largest number of passes over the logits.
+        Number of passes over the logits, after those of `fit_temperature`, at which no further step is taken.
 
     Returns
     -------
     VectorScalingFit
         Named tuple of ``scale`` and ``bias``, shape (C,), ``nll_before``, ``nll_after``, ``iterations`` and
-        ``converged``, which is False where `max_iter` passes were not enough: of separable data no number is.
+        ``converged``, which is False where `max_iter` passes were not enough, and where the labels of all rows can be
+        made as certain as one likes: such data have no best scale and bias.
 
     Raises
     ------
@@ -209,9 +211,17 @@ def fit_vector_scaling(
     found = minimised(function, np.concatenate([np.full(n, 1 / temperature), np.zeros(n)]), 1e-8, passes)
     if not math.isfinite(found.value):
         raise ValueError("logits holds -inf; accepted by vector scaling are finite numbers")
+    # Were every label more probable than not, to double all parameters would make it more so, without end.
+    smallest = weight[weight > 0].min()
+    endless = n > 1 and found.value * number < math.log(2) * smallest
     bias = found.place[n:] - found.place[n:].mean()
     return VectorScalingFit(
-        found.place[:n], bias, start.nll_before, found.value, start.iterations + found.evaluations, found.converged
+        found.place[:n],
+        bias,
+        start.nll_before,
+        found.value,
+        start.iterations + found.evaluations,
+        found.converged and not endless,
     )
 
 
@@ -230,4 +240,7 @@ def _unusable(rows: Labelled, weight: Any) -> ValueError:
     if len(wrong):
         row, column = map(int, wrong[0])
         return ValueError(f"logits holds -inf in row {row}, class {column}, which has a label; {accepted}")
-    return ValueError("logits holds numbers whose differences are beyond float64; accepted are smaller ones")
+    return ValueError(
+        "logits holds numbers whose differences are beyond float64, alone or times labels and sample_weight; "
+        "accepted are smaller ones"
+    )

@@ -1,5 +1,6 @@
 """Where a smooth function of many variables is lowest: L-BFGS."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ def minimised(
 ) -> Minimum:
     """Return where a function, which is given with its gradient, is lowest.
 
-    It has converged where no component of the gradient exceeds `tolerance`, or no step leads lower.
+    It has converged where no component of the gradient exceeds `tolerance`, or no step leads lower.  Where the gradient
+    at the start is not finite there is nothing to be found, and the value is NaN.
 
     References
     ----------
@@ -35,6 +37,8 @@ def minimised(
     """
     place = start
     value, gradient = function(place)
+    if not np.isfinite(gradient).all():
+        return Minimum(place, math.nan, 1, False)
     evaluations = 1
     pairs: list[tuple[Numbers, Numbers]] = []
     while evaluations < limit:
