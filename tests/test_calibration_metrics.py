@@ -287,3 +287,11 @@ def test_without_compiling_the_values_are_the_same(tmp_path: Any) -> None:
     ours.append(expected_calibration_error(x, y, from_logits=True, classwise=True, binning="mass"))
     ours.extend(brier_decomposition(x, y, from_logits=True))
     np.testing.assert_allclose(run(script, tmp_path / "cache", NUMBA_DISABLE_JIT="1"), ours, rtol=1e-10)
+
+
+def test_a_norm_may_be_a_number_of_numpy() -> None:
+    p, labels = [[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]], [0, 0, 1]
+    for norm in (np.int64(2), np.float32(2)):
+        assert expected_calibration_error(p, labels, norm=norm) == expected_calibration_error(p, labels, norm=2)
+    with pytest.raises(ValueError, match="norm is array"):
+        expected_calibration_error(p, labels, norm=np.array([1, 2]))

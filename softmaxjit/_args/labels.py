@@ -164,7 +164,7 @@ def checked_fraction(name: str, value: Any) -> float:
 def checked_choice(name: str, value: Any, accepted: tuple[Any, ...]) -> Any:
     """Return one of the accepted values."""
     if not isinstance(value, bool) and any(
-        value == each and isinstance(value, type(each) | float) for each in accepted
+        isinstance(value, type(each) | float | np.integer | np.floating) and value == each for each in accepted
     ):
         return value
     *most, last = map(repr, accepted)
