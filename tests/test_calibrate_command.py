@@ -207,3 +207,9 @@ def test_no_file_is_lost_to_another(capsys: pytest.CaptureFixture[str], argument
     assert words in capsys.readouterr().err
     np.testing.assert_array_equal(np.load("labels.npy"), LABELS)
     assert not Path("both.png").exists()
+
+
+@pytest.mark.parametrize("temperature", ["hot", np.ones((501, 1))])
+def test_the_temperature_of_a_report_is_one_number(temperature: Any) -> None:
+    with pytest.raises(TypeError, match=r"temperature is a \w+; accepted is one number"):
+        calibration_report(LOGITS, LABELS, temperature=temperature)

@@ -83,6 +83,8 @@ def calibration_report(
     number, bins = checked_positive("n_resamples", n_resamples), checked_positive("n_bins", n_bins)
     level = checked_fraction("confidence_level", confidence_level)
     limit = _args.checked_threads(threads)
+    if not isinstance(temperature, int | float | np.integer | np.floating):
+        raise TypeError(f"temperature is a {type(temperature).__name__}; accepted is one number from 0 to infinity")
     if x.ndim != 2:
         raise ValueError(f"logits has shape {x.shape}; accepted is (rows, classes)")
     kept = None if where is None else np.asarray(where, bool)
