@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fuzz bench bench-history bench-peers ratios clean
+.PHONY: demo test lint docs figures notebooks fuzz bench bench-history bench-peers ratios clean
 
 demo: $(VENV)/.demo
 	$(BIN)/softmaxjit demo
@@ -15,6 +15,18 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The reference as pages, docs/build/index.html, from the docstrings; then all links, as far as that needs no network.
+docs: $(VENV)/.test
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/build
+	$(BIN)/python docs/check_links.py *.md softmaxjit/_kernels/README.md notebooks/*.ipynb docs/build
+
+figures: $(VENV)/.demo
+	$(BIN)/python docs/figures.py
+
+# Run them all in fresh kernels, and keep what they give.
+notebooks: $(VENV)/.test
+	for notebook in notebooks/*.ipynb; do $(BIN)/python docs/execute_notebook.py $$notebook || exit; done
 
 # Random calls against the oracle; stopped and started again, it goes on where it was.
 fuzz: $(VENV)/.test

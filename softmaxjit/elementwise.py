@@ -109,7 +109,8 @@ def log(x):
 
     References
     ----------
-    W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 5: the series.
+    W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", Prentice-Hall, 1980, chapter 5: the
+    series.
 
     Examples
     --------
@@ -178,7 +179,8 @@ def softplus(x):
 
     References
     ----------
-    M. Mächler, "Accurately Computing log(1 - exp(-\|a\|))", vignette of the R package Rmpfr, 2012, on log(1 + exp(x)).
+    M. Mächler, "Accurately Computing log(1 - exp(-\|a\|))", vignette of the R package Rmpfr, 2012, on
+    log(1 + exp(x)).
 
     Examples
     --------

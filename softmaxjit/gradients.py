@@ -64,7 +64,8 @@ def softmax_vjp(
 
     References
     ----------
-    T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product", SIAM Journal on Scientific Computing 26(6), 2005.
+    T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product", SIAM Journal on Scientific Computing 26(6),
+    2005.
 
     Examples
     --------
@@ -132,7 +133,8 @@ def log_softmax_vjp(
 
     References
     ----------
-    T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product", SIAM Journal on Scientific Computing 26(6), 2005.
+    T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product", SIAM Journal on Scientific Computing 26(6),
+    2005.
 
     Examples
     --------

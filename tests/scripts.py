@@ -1,4 +1,4 @@
-"""Scripts of ``asv_bench`` as modules: they are no package, since asv imports what lies there."""
+"""Scripts of ``asv_bench`` and ``docs`` as modules: they are no packages, since asv and Sphinx read what lies there."""
 
 import importlib.util
 import sys
@@ -8,9 +8,9 @@ from types import ModuleType
 ROOT = Path(__file__).parents[1]
 
 
-def script(name: str) -> ModuleType:
+def script(name: str, folder: str = "asv_bench") -> ModuleType:
     """Import a script by its path."""
-    spec = importlib.util.spec_from_file_location(f"asv_bench_{name}", ROOT / "asv_bench" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"{folder}_{name}", ROOT / folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)

@@ -13,16 +13,9 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
-# In a child process, since Jupyter's packages warn about themselves and warnings are errors here.
-EXECUTE = """
-import sys
-import nbformat
-from nbclient import NotebookClient
-
-notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, timeout=60, kernel_name="python3", record_timing=False).execute(cwd=sys.argv[3])
-nbformat.write(notebook, sys.argv[2])
-"""
+# As `make notebooks` runs them; in a child process, since Jupyter's packages warn about themselves and warnings are
+# errors here.
+EXECUTE = Path(__file__).parents[1] / "docs" / "execute_notebook.py"
 
 # Python imports a module of this name at its start, so the kernel has no names of other machines.
 NO_NETWORK = """
@@ -58,7 +51,7 @@ def executed(path: Path, scratch: Path) -> list[dict[str, Any]]:
         "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
     }
     child = subprocess.run(
-        [sys.executable, "-c", EXECUTE, str(path), str(fresh), str(scratch)],
+        [sys.executable, str(EXECUTE), str(path), str(fresh), str(scratch)],
         env=environment,
         capture_output=True,
         text=True,

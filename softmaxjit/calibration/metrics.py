@@ -282,7 +282,8 @@ def brier_score(probs: ArrayLike, labels: ArrayLike, *, from_logits: bool = Fals
 
     References
     ----------
-    G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78(1), 1950.
+    G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78(1),
+    1950.
 
     Examples
     --------

@@ -79,7 +79,8 @@ def bootstrap(
 
     References
     ----------
-    B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", Chapman & Hall, 1993.
+    B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", Chapman & Hall,
+    1993.
 
     Examples
     --------

@@ -1,0 +1,57 @@
+"""How Sphinx makes the API reference: ``make docs``."""
+
+import inspect
+from typing import Any
+
+import softmaxjit
+from softmaxjit import calibration, special
+
+project = "softmaxjit"
+author = "The softmaxjit developers"
+copyright = author  # noqa: A001  Sphinx's name
+version = release = softmaxjit.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+exclude_patterns = ["build"]
+autodoc_typehints = "none"  # the docstrings say types, with shapes
+numpydoc_show_class_members = False
+
+html_theme = "alabaster"
+html_theme_options = {"page_width": "1100px", "fixed_sidebar": True, "description": "Softmax for NumPy and Numba"}
+html_sidebars = {"**": ["about.html", "navigation.html", "searchfield.html"]}
+html_copy_source = False
+
+# In single quotes docstrings have public names, which become links, and parameters, which need none.  So every quoted
+# name that is neither is a warning, and warnings are errors.
+default_role = "py:obj"
+nitpicky = True
+
+
+def parameters() -> set[str]:
+    """Return the names of all parameters of what is documented."""
+    found = set()
+    for module in (softmaxjit, calibration, special):
+        for name in module.__all__ if hasattr(module, "__all__") else ("softmax", "log_softmax", "logsumexp"):
+            value = getattr(module, name)
+            methods = [method for _, method in inspect.getmembers(value, inspect.isfunction)]
+            for function in [value, *methods]:
+                if callable(function):
+                    found |= set(inspect.signature(function).parameters)
+    return found
+
+
+nitpick_ignore = [("py:obj", name) for name in parameters() | {"x"}]  # x is the argument of the ufuncs
+nitpick_ignore_regex = [("py:.*", r"numpy\..*")]
+
+
+def setup(app: Any) -> None:
+    """Let docstrings of submodules call what the package itself has by its short name."""
+    app.connect("missing-reference", in_the_package)
+
+
+def in_the_package(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Return a link to ``softmaxjit.NAME``, or None."""
+    if node.get("refdomain") != "py" or "refdoc" not in node:
+        return None
+    target = f"softmaxjit.{node['reftarget']}"
+    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
