@@ -100,7 +100,13 @@ def test_the_figures_of_the_readme_are_what_their_script_draws(tmp_path: Path) -
     assert shown == kept == set(figures.FIGURES)
     for name, make in figures.FIGURES.items():
         make(tmp_path / name)
-        fresh, old = plt.imread(tmp_path / name), plt.imread(figures.FOLDER / name)
-        assert fresh.shape == old.shape
-        # Another version of matplotlib may set letters otherwise; another temperature changes five times as much.
-        assert np.mean(np.abs(fresh - old)) < 0.005, name
+        fresh, old = squares(tmp_path / name), squares(figures.FOLDER / name)
+        # matplotlib 3.9 and 3.11 differ by 0.12, in letters; another temperature changes a square by 0.38 and more.
+        assert np.max(np.abs(fresh - old)) < 0.25, name
+
+
+def squares(path: Path, side: int = 15) -> np.ndarray:
+    """Return the mean brightness in squares of a picture, which letters change little and bars much."""
+    picture = plt.imread(path)[..., :3].mean(axis=-1)
+    height, width = (length // side for length in picture.shape)
+    return picture[: height * side, : width * side].reshape(height, side, width, side).mean(axis=(1, 3))
