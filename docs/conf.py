@@ -3,6 +3,9 @@
 import inspect
 from typing import Any
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 import softmaxjit
 from softmaxjit import calibration, special
 
@@ -11,11 +14,12 @@ author = "The softmaxjit developers"
 copyright = author  # noqa: A001  Sphinx's name
 version = release = softmaxjit.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["sphinx.ext.autodoc", "numpydoc"]
 exclude_patterns = ["build"]
 autodoc_typehints = "none"  # the docstrings say types, with shapes
 numpydoc_show_class_members = False
 
+html_math_renderer = "mathml"
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "fixed_sidebar": True, "description": "Softmax for NumPy and Numba"}
 html_sidebars = {"**": ["about.html", "navigation.html", "searchfield.html"]}
@@ -45,8 +49,17 @@ nitpick_ignore_regex = [("py:.*", r"numpy\..*")]
 
 
 def setup(app: Any) -> None:
-    """Let docstrings of submodules call what the package itself has by its short name."""
+    """Let docstrings of submodules call what the package itself has by its short name; write formulas as MathML."""
     app.connect("missing-reference", in_the_package)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+
+
+def write_formula(page: Any, node: Any) -> None:
+    """Write a formula as what browsers draw by themselves: MathJax would come from the network."""
+    as_block = node.tagname == "math_block"
+    formula = tex2mathml(node.astext(), as_block=as_block)
+    page.body.append(f'<div style="margin: 1em 0">{formula}</div>' if as_block else formula)
+    raise nodes.SkipNode
 
 
 def in_the_package(app: Any, env: Any, node: Any, content: Any) -> Any:
