@@ -1,6 +1,7 @@
 """How Sphinx makes the API reference: ``make docs``."""
 
 import inspect
+import re
 from typing import Any
 
 from docutils import nodes
@@ -54,10 +55,15 @@ def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
 
 
+THIN = '<mspace width="0.17em"/>'  # docutils leaves no room before and after a function
+
+
 def write_formula(page: Any, node: Any) -> None:
     """Write a formula as what browsers draw by themselves: MathJax would come from the network."""
     as_block = node.tagname == "math_block"
-    formula = tex2mathml(node.astext(), as_block=as_block)
+    # A bar and an index of the same letter would stand above and below it, as on a sum.
+    source = re.sub(r"(\\bar\{\w\})_", r"{\1\!}_", node.astext())
+    formula = tex2mathml(source, as_block=as_block).replace("<mi>log</mi>", f"{THIN}<mi>log</mi>{THIN}")
     page.body.append(f'<div style="margin: 1em 0">{formula}</div>' if as_block else formula)
     raise nodes.SkipNode
 
