@@ -138,8 +138,9 @@ def has_parallel() -> bool:
 
 def _other_process(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> "subprocess.Popen[str]":
     return subprocess.Popen(  # noqa: S603  this very interpreter
-        [sys.executable, "-c", _OTHER_PROCESS, json.dumps([operations, dtypes, everything])],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        # It imports what this process would: from the working directory only if that is among this one's paths.
+        [sys.executable, "-P", "-c", _OTHER_PROCESS, json.dumps([operations, dtypes, everything])],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

@@ -218,6 +218,20 @@ def test_an_other_process_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) ->
         warmup(["logsumexp"], ["float32"])
 
 
+def test_the_other_process_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    """As the command, whose own directory is on the path, does not: what lies there may be anybody's."""
+    (tmp_path / "json.py").write_text("raise SystemExit('of the working directory')")
+    script = f"""
+    import json, os, sys
+    from softmaxjit import _warmup, warmup
+    _warmup._OTHER_PROCESS = "import json"
+    assert not any(path in ("", {str(tmp_path)!r}) for path in sys.path)
+    os.chdir({str(tmp_path)!r})
+    print(json.dumps([entry.parallel for entry in warmup([])]))
+    """
+    assert run(script, tmp_path, NUMBA_NUM_THREADS="2") == []
+
+
 def test_the_command_lists_what_is_ready_and_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["warmup", "--op", "logsumexp", "--dtype", "float32"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
