@@ -76,7 +76,7 @@ class _Pool:
     def reset(self) -> None:
         """Forget the workers: threads do not survive a fork, and what they held stays locked."""
         self._calls: SimpleQueue[_Call] = SimpleQueue()
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # for calls that a signal's handler or the end of an object makes meanwhile
         self._workers = 0
 
     def run(self, parts: Sequence[Part], threads: int) -> None:

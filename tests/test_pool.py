@@ -151,6 +151,23 @@ def test_without_more_threads_the_caller_runs_all(pool: Any, monkeypatch: Any) -
     assert noted == list(range(5))
 
 
+def test_a_call_may_be_made_while_workers_are_started(pool: Any, monkeypatch: Any) -> None:
+    """By what the interpreter runs wherever it is: a signal's handler, or the end of an object."""
+    start = threading.Thread.start
+    noted: list[int] = []
+
+    def start_and_call(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert pool._starting.acquire(timeout=SECONDS)  # as the call does, without a limit
+        pool._starting.release()
+        pool.run(parts_that_note(5, noted), 2)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_call)
+    pool.run(parts_that_note(5, noted), 2)
+    assert sorted(noted) == sorted([*range(5)] * 2)
+
+
 def test_nothing_of_a_call_is_kept(pool: Any) -> None:
     arrays = [np.zeros(3) for _ in range(8)]
     kept = [weakref.ref(array) for array in arrays]
