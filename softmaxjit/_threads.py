@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import numba
 from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel as numba_parallel
 
 # Layers that Numba tries for each name of NUMBA_THREADING_LAYER, in its order; "omp" and the like stand for themselves.
@@ -87,6 +88,16 @@ def _loads(layer: str) -> bool:
     return True
 
 
+def _launch() -> None:
+    """Launch the layer, if it is not, under the lock that a fork waits for.
+
+    Numba holds a lock of its own meanwhile, which would stay locked in a child.
+    """
+    if _launched_layer() is None:
+        with global_compiler_lock:
+            numba.get_num_threads()
+
+
 @contextmanager
 def layer_threads(requested: int | None) -> Iterator[int]:
     """Give the number of threads to use on the layer; 1 where entering it is unsafe, or others are there already."""
@@ -99,6 +110,7 @@ def layer_threads(requested: int | None) -> Iterator[int]:
         yield 1
         return
     try:
+        _launch()
         before = numba.get_num_threads()
         threads = before if requested is None else min(requested, before)
         if threads > 1 and not _has_team():

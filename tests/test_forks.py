@@ -68,6 +68,30 @@ def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for
     assert run(HEADER + dedented(script), shared_cache, SOFTMAXJIT_CACHE="0") == 0
 
 
+def test_a_child_that_was_forked_while_another_thread_launched_the_layer_does_not_wait_for_it(
+    shared_cache: Path,
+) -> None:
+    """Numba holds a lock of its own meanwhile, which would stay locked in the child."""
+    script = """
+    import multiprocessing
+    launching, get_start_method = threading.Event(), multiprocessing.get_start_method
+
+    def take_a_while():
+        launching.set()
+        time.sleep(0.5)
+        return get_start_method()
+
+    multiprocessing.get_start_method = take_a_while
+    thread = threading.Thread(target=softmax, args=(x,))
+    thread.start()
+    launching.wait()
+    code = in_child(call)
+    thread.join()
+    print(json.dumps([code, launched()]))
+    """
+    assert run(HEADER + FORK + dedented(script), shared_cache, **LAYERS["omp"]) == [0, "omp"]
+
+
 @on_every_layer
 def test_a_child_that_was_forked_during_calls_gets_the_right_values(shared_cache: Path, layer: str) -> None:
     script = """
