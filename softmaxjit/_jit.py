@@ -305,7 +305,7 @@ def _cache_of(dispatcher: Any) -> "_GuardedCache":
         raise NoCache("no directory to write to") from None
     # Beside the sources lies what Python compiled of them, and whoever can write there needs no cache to plant code.
     if Path(cache.cache_path).parent != Path(dispatcher.py_func.__code__.co_filename).parent:
-        objection = distrust(cache.cache_path)
+        objection = distrust(cache.cache_path, f"*.{dispatcher.py_func.__qualname__}-*")
         if objection is not None:
             raise _UntrustedDirectory(objection)
     return _GuardedCache(cache)

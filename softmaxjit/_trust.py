@@ -1,8 +1,9 @@
-"""Whether a directory may hold code to run: only where no other user can put some there.
+"""Whether code may be run from a directory: only where no other user can put some there.
 
 Other users are all but this one, root, and whoever owns the root directory, which is somebody else where a sandbox maps
 user numbers.  A directory in which others can write lets them plant a file; one further up lets them put another
-directory in its place, unless its sticky bit is set, as that of ``/tmp`` is.
+directory in its place, unless its sticky bit is set, as that of ``/tmp`` is.  Files count too: they may have been put
+there, or opened to others, before the directory was closed.
 """
 
 import os
@@ -13,12 +14,13 @@ from pathlib import Path
 ROOT = 0
 
 
-def distrust(directory: str) -> str | None:
-    """Return why a directory may not hold code, or None if it may."""
+def distrust(directory: str, files: str = "") -> str | None:
+    """Return why a directory may not hold code, or why its `files`, a pattern, may not be code; None if they may."""
     if not hasattr(os, "geteuid"):  # Windows, where directories of a user are the user's own
         return None
     owners = {ROOT, os.geteuid(), os.stat("/").st_uid}  # noqa: PTH116
-    return next(filter(None, (_objection(path, directory, owners) for path in _leading_to(directory))), None)
+    paths = [*_leading_to(directory), *(Path(directory).glob(files) if files else ())]
+    return next(filter(None, (_objection(path, directory, owners) for path in paths)), None)
 
 
 def _leading_to(directory: str) -> Iterator[Path]:
@@ -35,7 +37,7 @@ def _objection(path: Path, directory: str, owners: Collection[int]) -> str | Non
     if status.st_uid not in owners:
         return f"{path} belongs to user {status.st_uid}, not to user {os.geteuid()} or root"
     is_safely_shared = status.st_mode & stat.S_ISVTX and path != Path(directory).resolve()
-    if is_safely_shared or not stat.S_ISDIR(status.st_mode):  # a link has no permissions of its own
+    if is_safely_shared or stat.S_ISLNK(status.st_mode):  # a link has no permissions of its own
         return None
     if status.st_mode & stat.S_IWOTH:
         return f"every user may write to {path}"

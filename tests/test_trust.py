@@ -101,6 +101,21 @@ def owned_by_somebody(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
     monkeypatch.setattr(Path, "lstat", theirs)
 
 
+def test_a_file_of_another_user_or_open_to_others_is_not_whoever_owns_the_directory(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = directory / "a.kernel_0-7.py311.nbi"
+    file.touch(0o644)
+    file.chmod(0o644)
+    assert _trust.distrust(str(directory), "*.kernel_0-*") is None
+    file.chmod(0o666)
+    assert _trust.distrust(str(directory), "*.kernel_0-*") == f"every user may write to {file}"
+    assert _trust.distrust(str(directory), "*.kernel_1-*") is None
+    file.chmod(0o644)
+    owned_by_somebody(monkeypatch, file)
+    assert (_trust.distrust(str(directory), "*.kernel_0-*") or "").startswith(f"{file} belongs to user {SOMEBODY}")
+
+
 @pytest.mark.parametrize("level", [0, 1])
 def test_another_users_is_not(directory: Path, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
     part = (directory, directory.parent)[level]
@@ -160,6 +175,11 @@ def test_such_a_directory_is_neither_read_nor_written_and_that_is_said_once(tmp_
     cache.chmod(0o755)
     hits, _, warned = run(script, cache)
     assert (hits, warned) == (2, [])
+    opened = next(path for path in kept if "float64" in path.name)
+    opened.chmod(0o666)
+    hits, _, warned = run(script, cache)
+    assert hits == 1
+    assert f"every user may write to {opened}" in warned[0]
 
 
 def test_beside_the_sources_whoever_can_write_has_no_need_of_a_cache(tmp_path: Path) -> None:
