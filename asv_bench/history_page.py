@@ -5,6 +5,7 @@ SVG and needs neither; it takes the place of ``index.html``, and asv's stays bes
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -114,7 +115,7 @@ class Published:
                     Point(position[revision], found[k] if isinstance(found, list) else found)
                     for revision, found in graph
                 ]
-                points = [point for point in points if point.value is not None]
+                points = [point for point in points if point.value is not None and math.isfinite(point.value)]
                 if points:
                     panels.setdefault(title, Panel(title, [])).lines.append(Line(label or "all", points))
         return list(panels.values())

@@ -87,6 +87,14 @@ def test_the_page_is_whole_without_a_network(published: Path, monkeypatch: pytes
     assert Fetched('<script src="https://x"></script>').found != []
 
 
+def test_a_value_that_is_no_number_or_infinite_has_no_dot_and_leaves_the_others(published: Path) -> None:
+    # An error is infinite where a commit gives nonsense, and asv keeps it.
+    for path in published.rglob("a.peak.json"):
+        path.write_text("[[2, Infinity], [9, NaN], [10, 150000000]]")
+    text = history_page.page(history_page.Published(published))
+    assert [len(re.findall("<circle", svg)) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)] == [6, 4, 2]
+
+
 @pytest.mark.parametrize("largest", [1e-9, 0.3, 1.0, 1.01, 4.9, 5.0, 7.0, 99.0, 1234.5])
 def test_ticks_are_few_and_reach_the_largest_value(largest: float) -> None:
     ticks = history_page.ticks_up_to(largest)
