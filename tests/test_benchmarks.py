@@ -38,7 +38,9 @@ for module in pkgutil.walk_packages(benchmarks.__path__, "benchmarks."):
         instance = suite()
         instance.params = tuple(values[:1] for values in params)
         cache = instance.setup_cache() if hasattr(suite, "setup_cache") else None
-        arguments = [values[0] for values in params]
+        # The last contender, a copy of ours, is always installed; the first peer need not be.
+        names = getattr(suite, "param_names", ())
+        arguments = [values[-1 if name == "contender" else 0] for name, values in zip(names, params)]
         for method, body in inspect.getmembers(instance, inspect.ismethod):
             if method.startswith(("time_", "timeraw_", "track_", "mem_", "peakmem_")):
                 result = body(*([] if cache is None else [cache]), *arguments)
@@ -114,7 +116,7 @@ def test_every_benchmark_runs_at_its_smallest_parameters(
         "elementwise.Ufuncs.time_ufunc_into",
         "memory.Softmax.peakmem_in_place",
         "accuracy.Error.track_largest_error",
-        "peers.Softmax.track_times_as_fast_as",
+        "peers.Softmax.track_times_as_long_as",
         "startup.StartUp.timeraw_import",
         "startup.StartUp.timeraw_first_call_warm",
     ):
@@ -124,9 +126,92 @@ def test_every_benchmark_runs_at_its_smallest_parameters(
 def test_what_is_tracked_has_a_unit_and_is_plausible(measured: tuple[dict[str, Any], dict[str, Any]]) -> None:
     _, results = measured
     assert all(unit for _, unit in results.values())
+    # Not NaN, which is what the ratios are when nothing could be measured.
+    assert all(0 < result < 1000 for result, _ in results.values())
     error, unit = results["benchmarks.accuracy.Error.track_largest_error"]
     assert unit == "ulp"
     assert 0.4 < error <= OPERATIONS[0].bound
+
+
+# In a process that does nothing else: one that a large softmax went through before has had the memory already.
+MEMORY = """
+import sys; sys.path.append(".")
+from benchmarks import memory
+suite = memory.Softmax()
+"""
+WHAT_ASV_DOES = (
+    "suite.params = ((1_000_000,), (1000,)); suite.setup_cache()",
+    "suite.peakmem_in_place(1_000_000, 1000); suite.peakmem_into(1_000_000, 1000)",
+)
+A_COPY_IS_CAUGHT = """
+suite.peakmem_in_place(50_000_000, 1000)
+memory.softmaxjit.softmax = lambda x, out: memory.np.copyto(out, x + 1)
+try:
+    suite.peakmem_in_place(50_000_000, 1000)
+except MemoryError as error:
+    print(error)
+"""
+
+
+def test_a_second_copy_of_the_logits_is_caught_but_not_what_compiling_takes(checkout: Path) -> None:
+    printed = [
+        run(
+            *(sys.executable, "-P", "-c", f"{MEMORY}\n{code}"),
+            limit=300,
+            directory=checkout / "asv_bench",
+            PYTHONPATH=str(ROOT),
+            NUMBA_NUM_THREADS="1",
+            ASV_COMMIT="with an empty cache",
+        )
+        for code in (*WHAT_ASV_DOES, A_COPY_IS_CAUGHT)
+    ]
+    assert printed[:2] == ["", ""]
+    assert "MB more for logits of 200 MB" in printed[2]
+
+
+@pytest.mark.parametrize(("threads", "timer"), [("1", "process_time"), ("2", "perf_counter")])
+def test_only_one_thread_is_timed_by_its_processor_time(checkout: Path, threads: str, timer: str) -> None:
+    # As Numba has it, whether that is from the environment or not: where asv runs what is installed, it sets nothing.
+    script = (
+        f"import sys; sys.path.append('.')\nimport numba; numba.config.NUMBA_NUM_THREADS = {threads}\n"
+        "from benchmarks import THREADS, Timed; print(THREADS, Timed.timer.__name__)"
+    )
+    output = run(
+        *("env", "-u", "NUMBA_NUM_THREADS", sys.executable, "-P", "-c", script),
+        limit=60,
+        directory=checkout / "asv_bench",
+        PYTHONPATH=str(ROOT),
+    )
+    assert output.split() == [threads, timer]
+
+
+def test_asv_takes_a_larger_ratio_for_a_slowdown_and_so_it_is_one(checkout: Path) -> None:
+    script = (
+        "import sys; sys.path.append('.')\nfrom benchmarks.peers import Softmax\n"
+        "print(*(Softmax().track_times_as_long_as({('4x33', 'numpy'): fast}, '4x33', 'numpy') for fast in (4.0, 2.0)))"
+    )
+    output = run(
+        *(sys.executable, "-P", "-c", script),
+        limit=60,
+        directory=checkout / "asv_bench",
+        PYTHONPATH=str(ROOT),
+    )
+    assert output.split() == ["0.25", "0.5"]
+
+
+def test_committed_results_are_described_as_the_benchmarks_are_now(checkout: Path) -> None:
+    # asv does not publish results of a version, a hash of the benchmark's code, that the description does not have.
+    script = (
+        "import json, pathlib, sys, asv_runner.discovery as discovery\n"
+        "with open('found.json', 'w') as file: discovery.list_benchmarks(pathlib.Path('benchmarks').absolute(), file)"
+    )
+    run(sys.executable, "-c", script, limit=60, directory=checkout / "asv_bench", PYTHONPATH=str(ROOT))
+    found = json.loads((checkout / "asv_bench" / "found.json").read_text("utf-8"))
+    described = json.loads((ASV_BENCH / ".asv" / "results" / "benchmarks.json").read_text("utf-8"))
+    del described["version"]
+    for what in ("version", "unit", "params"):
+        now = {benchmark["name"]: benchmark[what] for benchmark in found}
+        assert {name: benchmark[what] for name, benchmark in described.items()} == now, "see CONTRIBUTING.md"
 
 
 def test_parameters_are_those_of_the_tables(measured: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -139,7 +224,7 @@ def test_parameters_are_those_of_the_tables(measured: tuple[dict[str, Any], dict
         regimes,
         ["float16", "bfloat16"],
     ]
-    assert done["benchmarks.peers.Softmax.track_times_as_fast_as"] == [regimes, [n for n in CONTENDERS if n != OURS]]
+    assert done["benchmarks.peers.Softmax.track_times_as_long_as"] == [regimes, [n for n in CONTENDERS if n != OURS]]
     assert list(CONTENDERS) == [OURS, *table.PEERS, ROOF]
 
 

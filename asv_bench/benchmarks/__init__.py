@@ -27,10 +27,12 @@ COMMIT = os.environ.get("ASV_COMMIT", "existing")
 CACHE = Path(__file__).parents[1] / ".asv" / "env" / "numba-cache" / COMMIT
 os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
 
-# asv sets it for each environment of its matrix.
-THREADS = int(os.environ.get("NUMBA_NUM_THREADS", "1"))
+import numba  # noqa: E402
 
 import softmaxjit  # noqa: E402
+
+# asv sets it in the environments that it builds; in one that exists already it is the number of cores.
+THREADS: int = numba.config.NUMBA_NUM_THREADS
 
 
 def from_this_checkout(path: str) -> ModuleType:
@@ -90,17 +92,17 @@ class Timed:
 
 
 def fill_cache(suite: Any) -> None:
-    """Call everything once that a suite times, since compiling takes longer than the warm-up.
+    """Call everything once that a suite measures, since compiling takes longer than the warm-up, and memory.
 
-    A kind of call that a commit does not have yet is missing in the timing too, where asv says so.  asv asks for it
-    again in each round in which commits take turns, so what was done for a commit in an environment is remembered.
+    A kind of call that a commit does not have yet is missing in the measurement too, where asv says so.  asv asks for
+    it again in each round in which commits take turns, so what was done for a commit in an environment is remembered.
     """
     done = CACHE / f"{type(suite).__name__} in {os.environ.get('ASV_ENV_NAME', 'existing')}"
     if done.exists() and COMMIT != "existing":
         return
     for parameters in product(*suite.params):
         for name in dir(suite):
-            if name.startswith("time_"):
+            if name.startswith(("time_", "peakmem_")):
                 with suppress(Exception):
                     getattr(suite, name)(*parameters)
     done.parent.mkdir(parents=True, exist_ok=True)

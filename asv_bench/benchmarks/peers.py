@@ -1,5 +1,6 @@
-"""How many times as fast as each peer, and as a copy past the caches, by the turns of ``softmaxjit bench``.
+"""How many times as long as each peer, and as a copy past the caches, by the turns of ``softmaxjit bench``.
 
+It is the inverse of what that prints, because asv takes whatever grows for a slowdown.
 Each is a ratio within rounds in which all had the same machine, so that it means something on a noisy one.  The turns
 are those of the commit that is measured; a commit from before there were any has no ratios.
 """
@@ -17,7 +18,7 @@ Ratios = dict[tuple[str, str], float]  # of a shape and a contender
 
 
 def ratios(operation: str, shapes: tuple[str, ...], dtype: str) -> Ratios:
-    """Return what became of a match in each shape; a contender that is not installed is not there."""
+    """Return how many times as fast ours was in each shape; a contender that is not installed is not there."""
     try:
         from softmaxjit._commands.contenders import CONTENDERS  # noqa: PLC0415
         from softmaxjit._commands.problem import Setting  # noqa: PLC0415
@@ -47,10 +48,10 @@ class _Match:
     param_names = ("shape", "contender")
     params = (REGIMES, (*PEERS, ROOF))
 
-    def track_times_as_fast_as(self, found: Ratios, shape: str, contender: str) -> float:
-        return found.get((shape, contender), math.nan)
+    def track_times_as_long_as(self, found: Ratios, shape: str, contender: str) -> float:
+        return 1 / found.get((shape, contender), math.nan)
 
-    track_times_as_fast_as.unit = "times as fast"
+    track_times_as_long_as.unit = "times as long"
 
 
 class Softmax(_Match):
