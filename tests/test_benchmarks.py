@@ -211,7 +211,7 @@ def test_committed_results_are_described_as_the_benchmarks_are_now(checkout: Pat
     del described["version"]
     for what in ("version", "unit", "params"):
         now = {benchmark["name"]: benchmark[what] for benchmark in found}
-        assert {name: benchmark[what] for name, benchmark in described.items()} == now, "see CONTRIBUTING.md"
+        assert {name: benchmark[what] for name, benchmark in described.items()} == now, "run asv_bench/describe.py"
 
 
 def test_parameters_are_those_of_the_tables(measured: tuple[dict[str, Any], dict[str, Any]]) -> None:
