@@ -169,6 +169,24 @@ def test_a_second_copy_of_the_logits_is_caught_but_not_what_compiling_takes(chec
     assert "MB more for logits of 200 MB" in printed[2]
 
 
+def test_a_suite_fills_the_cache_once_though_another_module_has_one_of_its_name(checkout: Path) -> None:
+    script = """
+import sys; sys.path.append(".")
+from benchmarks import fill_cache
+for module in ("activations", "memory", "memory"):
+    called = {"__module__": module, "params": ((1,),), "time_it": lambda self, _: print(self.__module__)}
+    fill_cache(type("Softmax", (), called)())
+"""
+    output = run(
+        *(sys.executable, "-P", "-c", script),
+        limit=60,
+        directory=checkout / "asv_bench",
+        PYTHONPATH=str(ROOT),
+        ASV_COMMIT="one in which each fills it once",
+    )
+    assert output.split() == ["activations", "memory"]
+
+
 @pytest.mark.parametrize(("threads", "timer"), [("1", "process_time"), ("2", "perf_counter")])
 def test_only_one_thread_is_timed_by_its_processor_time(checkout: Path, threads: str, timer: str) -> None:
     # As Numba has it, whether that is from the environment or not: where asv runs what is installed, it sets nothing.

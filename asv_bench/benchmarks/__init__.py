@@ -97,7 +97,7 @@ def fill_cache(suite: Any) -> None:
     A kind of call that a commit does not have yet is missing in the measurement too, where asv says so.  asv asks for
     it again in each round in which commits take turns, so what was done for a commit in an environment is remembered.
     """
-    done = CACHE / f"{type(suite).__name__} in {os.environ.get('ASV_ENV_NAME', 'existing')}"
+    done = CACHE / f"{type(suite).__module__}.{type(suite).__name__} in {os.environ.get('ASV_ENV_NAME', 'existing')}"
     if done.exists() and COMMIT != "existing":
         return
     for parameters in product(*suite.params):
