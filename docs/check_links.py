@@ -66,6 +66,9 @@ def broken_links(path: Path) -> Iterator[str]:
             if parts.scheme != "https" or "." not in parts.netloc:
                 yield f"{path}: {link} is no https address"
             continue
+        if parts.path.startswith("/"):
+            yield f"{path}: {link} is a path of one machine"
+            continue
         target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
         if not target.exists():
             yield f"{path}: {link} leads to no file"

@@ -81,6 +81,7 @@ def test_no_link_is_broken(pages: Path) -> None:
         ("http://example.org/a", "is no https address"),
         ("https://example.org/a", None),
         ("https:///a", "is no https address"),
+        ("/", "is a path of one machine"),
     ],
 )
 def test_a_broken_link_is_found(link: str, complaint: str | None, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # As `make notebooks` runs them; in a child process, since Jupyter's packages warn about themselves and warnings are
 # errors here.
-EXECUTE = Path(__file__).parents[1] / "docs" / "execute_notebook.py"
+EXECUTE = ROOT / "docs" / "execute_notebook.py"
 
 # Python imports a module of this name at its start, so the kernel has no names of other machines.
 NO_NETWORK = """
@@ -44,7 +45,7 @@ def executed(path: Path, scratch: Path) -> list[dict[str, Any]]:
     environment = {
         **os.environ,
         "NUMBA_CACHE_DIR": str(scratch / "numba"),
-        "PYTHONPATH": str(scratch),
+        "PYTHONPATH": os.pathsep.join([str(scratch), str(ROOT)]),
         "IPYTHONDIR": str(scratch / "ipython"),
         "JUPYTER_CONFIG_DIR": str(scratch / "config"),
         "JUPYTER_DATA_DIR": str(scratch / "data"),
@@ -66,6 +67,11 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
     return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
+def kinds(cell: dict[str, Any]) -> list[list[str]]:
+    """In which forms a cell's results are kept: pictures, sliders, text."""
+    return [sorted(output["data"]) for output in cell["outputs"] if "data" in output]
+
+
 def texts(cell: dict[str, Any]) -> dict[str, str]:
     """What a cell printed and returned as text; how a stream was cut into pieces is chance."""
     found: dict[str, str] = {}
@@ -81,6 +87,7 @@ def test_kept_outputs_are_those_of_a_fresh_run(path: Path, tmp_path: Path) -> No
     for kept, fresh in zip(code_cells(path), executed(path, tmp_path), strict=True):
         assert all(output["output_type"] != "error" for output in kept["outputs"])
         assert texts(kept) == texts(fresh), "".join(kept["source"])
+        assert kinds(kept) == kinds(fresh), "".join(kept["source"])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
