@@ -46,7 +46,7 @@ def finish(child: "subprocess.Popen[str]") -> Any:
         stdout, stderr = child.communicate()
         raise AssertionError(f"the child hung\n{stdout}\n{stderr}") from None
     assert child.returncode == 0, f"exit status {child.returncode}\n{stdout}\n{stderr}"
-    assert stderr == ""
+    assert stderr == "", stderr
     return json.loads(stdout)
 
 

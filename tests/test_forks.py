@@ -126,6 +126,8 @@ def test_pools_of_processes_get_the_right_values(shared_cache: Path, layer: str,
     inputs = [x, x + 1, x * 2, x[::-1]]
     with multiprocessing.get_context({method!r}).Pool(2) as pool:
         results = pool.map(softmax, inputs, chunksize=1)
+        pool.close()  # else the workers are killed wherever they are
+        pool.join()
     print(json.dumps([bool(np.array_equal(*pair)) for pair in zip(results, map(softmax, inputs))]))
     """
     assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) == [True] * 4
