@@ -77,18 +77,12 @@ def resample_means(values, seed, out):
         out[r] = (total + other) / rows
 
 
-@kernel(
-    lambda x, out: (
-        CLASSES,
-        READ_NUMBERS,
-        READ_NUMBERS,
-        types.intp,
-        types.float64,
-        types.boolean,
-        types.uint64,
-        NUMBERS,
-    )
-)
+def binned(x, out):
+    """Return the types of what the kernels of calibration errors take."""
+    return CLASSES, READ_NUMBERS, READ_NUMBERS, types.intp, types.float64, types.boolean, types.uint64, NUMBERS
+
+
+@kernel(binned)
 def resample_bins(places, confidence, truth, bins, norm, debias, seed, out):
     """Write the calibration error of each resample; row i is in the bin whose sums are at ``places[i]``."""
     rows = places.size
@@ -116,18 +110,7 @@ def resample_bins(places, confidence, truth, bins, norm, debias, seed, out):
         out[r] = rooted(error_of_bins(sums, 0, SUMS, bins, rows, norm, debias), norm)
 
 
-@kernel(
-    lambda x, out: (
-        CLASSES,
-        READ_NUMBERS,
-        READ_NUMBERS,
-        types.intp,
-        types.float64,
-        types.boolean,
-        types.uint64,
-        NUMBERS,
-    )
-)
+@kernel(binned)
 def resample_masses(order, confidence, truth, bins, norm, debias, seed, out):
     """Write the calibration error of each resample in bins of equal mass of its own.
 
