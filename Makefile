@@ -48,7 +48,8 @@ ON = $(addprefix --machine ,$(MACHINE))
 # The commit that is checked out against its parent, in turns; a table of all at the end, and status 1 if one got worse.
 bench: $(VENV)/.test
 	$(ASV) machine --yes
-	$(ASV) continuous $(ON) --interleave-rounds --attribute rounds=$(ROUNDS) --factor $(FACTOR) --bench '$(BENCH)' \
+	$(BIN)/python asv_bench/scratch.py
+	$(ASV) continuous --config .asv/env/scratch/asv.conf.json $(ON) --interleave-rounds --attribute rounds=$(ROUNDS) --factor $(FACTOR) --bench '$(BENCH)' \
 		--no-only-changed HEAD^ HEAD
 
 # The last N commits, or COMMITS=TAGS, as far as they have no results yet; then a page of graphs.  asv's status is 2 where

@@ -73,7 +73,7 @@ class Clone:
         configuration = util.load_json(str(ROOT / "asv_bench" / "asv.conf.json"), js_comments=True)
         required = configuration["matrix"]["req"]
         configuration["matrix"] = {
-            "req": {name: required[name] for name in ("numba", "numpy")},
+            "req": {name: required[name] for name in ("numba", "llvmlite", "numpy")},
             "env_nobuild": {"NUMBA_NUM_THREADS": ["1"]},
         }
         util.write_json(str(self.path / "asv_bench" / "proof.conf.json"), configuration)

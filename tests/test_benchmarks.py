@@ -80,6 +80,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture
+def repository(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with this checkout's files for asv in one commit."""
+    directory = tmp_path_factory.mktemp("repository") / "softmaxjit"
+    shutil.copytree(checkout, directory, ignore=shutil.ignore_patterns(".asv", "__pycache__"))
+    shutil.copytree(ASV_BENCH / ".asv" / "results", directory / "asv_bench" / ".asv" / "results")
+    for path in ("Makefile", "pyproject.toml", ".gitignore", "asv_bench/asv.conf.json", "asv_bench/scratch.py"):
+        shutil.copy(ROOT / path, directory / path)
+    somebody = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
+    for arguments in (("init", "--quiet"), ("add", "--all"), (*somebody, "commit", "--quiet", "--message", "all")):
+        run("git", *arguments, limit=10, directory=directory)
+    return directory
+
+
 @pytest.fixture(scope="module")
 def measured(checkout: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters of every benchmark, each of which ran at its smallest, and what was tracked."""
@@ -98,6 +112,42 @@ def test_asv_finds_no_problems(tmp_path: Path) -> None:
     # A home of its own, since asv may write its description of the machine there.
     output = run(sys.executable, "-m", "asv", "check", "-E", "existing:same", limit=60, HOME=str(tmp_path))
     assert "No problems found" in output
+
+
+def test_asv_finds_a_benchmark_whose_arguments_are_not_its_parameters(repository: Path, tmp_path: Path) -> None:
+    """The check above can fail, by its status, and so do the tests, which every change must pass."""
+    suite = repository / "asv_bench" / "benchmarks" / "startup.py"
+    suite.write_text(suite.read_text("utf-8") + "\n    def time_of(self, one, more):\n        pass\n", "utf-8")
+    command = (sys.executable, "-m", "asv", "check", "-E", "existing:same")
+    with pytest.raises(AssertionError, match=r"StartUp\.time_of: call: wrong number of arguments"):
+        run(*command, limit=60, directory=repository / "asv_bench", HOME=str(tmp_path), PYTHONPATH=str(ROOT))
+
+
+# In place of the virtual environment's interpreter: one benchmark of what is installed instead of an hour, with the
+# configuration that was asked for.
+PYTHON_OF_MAKE = """#!{python}
+import os, subprocess, sys
+arguments = sys.argv[1:]
+if "continuous" in arguments:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    given = arguments[3:5] if arguments[3] == "--config" else []
+    arguments = ["-m", "asv", "run", *given, "-E", "existing:same", "--set-commit-hash", commit]
+    arguments += ["--quick", "--bench", "timeraw_import"]
+os.execv({python!r}, [{python!r}, *arguments])
+"""
+
+
+def test_make_bench_leaves_no_trace_among_what_is_committed(repository: Path, tmp_path: Path) -> None:
+    interpreter = repository / ".venv" / "bin" / "python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.write_text(PYTHON_OF_MAKE.format(python=sys.executable))
+    interpreter.chmod(0o755)
+    (repository / ".venv" / ".test").touch()  # so that nothing is installed
+    run("make", "bench", limit=120, directory=repository, HOME=str(tmp_path), PYTHONPATH=str(ROOT))
+    (commit,) = run("git", "rev-parse", "HEAD", limit=10, directory=repository).split()
+    scratch = repository / "asv_bench" / ".asv" / "env" / "scratch" / "results"
+    assert list(scratch.glob(f"*/{commit[:8]}-*.json"))
+    assert run("git", "status", "--porcelain", limit=10, directory=repository) == ""
 
 
 def test_every_benchmark_runs_at_its_smallest_parameters(
