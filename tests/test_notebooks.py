@@ -8,10 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from softmaxjit._commands.contenders import CONTENDERS
+
+from .scripts import ROOT, script
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # As `make notebooks` runs them; in a child process, since Jupyter's packages warn about themselves and warnings are
@@ -114,6 +119,27 @@ def test_a_notebook_without_network_and_with_stale_outputs_is_noticed(tmp_path: 
     (fresh,) = executed(path, tmp_path)
     assert "a notebook must not use the network" in texts(fresh)["stdout"]
     assert texts(fresh) != texts(cell)
+
+
+def test_the_errors_of_peers_are_of_the_logits_that_the_notebook_has_and_in_ulp() -> None:
+    peers_errors = script("peers_errors", "docs")
+    saved = json.loads((ROOT / "notebooks" / "03_numbers.json").read_text("utf-8"))
+    uniform, confident = peers_errors.logits()
+    assert saved["checksums"] == {"uniform": crc32(uniform.tobytes()), "confident": crc32(confident.tobytes())}
+    assert list(saved["peers"]) == [CONTENDERS[peer].title for peer in peers_errors.PEERS]
+    for peer in saved["peers"].values():
+        assert len(peer["largest errors of softmax"]) == len(uniform)
+        assert len(peer["log-probabilities of the leader"]) == len(confident)
+
+    x = uniform[:2, :1]
+    found, version = peers_errors.computed("numpy", "softmax", x)
+    assert version == np.__version__
+    right = peers_errors.largest_errors(found, x)
+    assert max(right) < 8
+    found[1, 0, 5] += 100 * np.spacing(found[1, 0, 5])
+    wrong = peers_errors.largest_errors(found, x)
+    assert wrong[0] == right[0]
+    assert wrong[1] == pytest.approx(100, abs=8)
 
 
 def test_there_are_notebooks() -> None:
