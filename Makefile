@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs figures notebooks fuzz bench bench-history bench-peers ratios clean
+.PHONY: demo test lint docs figures notebooks fuzz bench bench-history bench-peers ratios speed clean
 
 demo: $(VENV)/.demo
 	$(BIN)/softmaxjit demo
@@ -39,6 +39,7 @@ bench-peers: $(VENV)/.demo
 # Speed from commit to commit: see CONTRIBUTING.md.
 ASV = cd asv_bench && ../$(BIN)/python -m asv
 BENCH ?= ^activations.*time_into.*float32
+export BENCH
 FACTOR ?= 1.2
 ROUNDS ?= 3
 N ?= 10
@@ -54,6 +55,7 @@ bench: $(VENV)/.test
 
 # The last N commits, or COMMITS=TAGS, as far as they have no results yet; then a page of graphs.  asv's status is 2 where
 # a commit does not have yet what is timed.
+bench-history: BENCH = ^activations.Softmax.time_into.*float32|^activations.Log.*1024x1000., .float32|^accuracy|^memory.*100000000, 1000.$$|^startup
 bench-history: $(VENV)/.test
 	$(ASV) machine --yes
 	mkdir -p asv_bench/.asv/env
@@ -62,9 +64,17 @@ bench-history: $(VENV)/.test
 	$(ASV) publish
 	$(BIN)/python asv_bench/history_page.py
 
-# Measure the README's table of ratios anew, in an environment that has the peers (see CONTRIBUTING.md).
+# What has the peers (see CONTRIBUTING.md), if not the virtual environment.
+PEERS ?= $(BIN)/python
+
+# Measure the README's table of ratios anew.
 ratios: $(VENV)/.demo
-	$(BIN)/python asv_bench/ratios.py --measure
+	$(PEERS) asv_bench/ratios.py --measure
+
+# Measure what the notebook on speed shows anew, and run it.
+speed: $(VENV)/.test
+	$(PEERS) docs/speeds.py
+	$(BIN)/python docs/execute_notebook.py notebooks/04_speed.ipynb
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -237,6 +237,27 @@ for module in ("activations", "memory", "memory"):
     assert output.split() == ["activations", "memory"]
 
 
+def test_only_what_was_asked_for_fills_the_cache(checkout: Path) -> None:
+    script = """
+import sys; sys.path.append(".")
+from benchmarks import fill_cache
+for name in ("Softmax", "Logsumexp"):
+    called = {"__module__": "benchmarks.activations", "params": (("10", "5x7"), ("float32",))}
+    called["time_it"] = lambda self, shape, dtype: print(type(self).__name__, shape, dtype)
+    fill_cache(type(name, (), called)())
+"""
+    for asked, filled in (("^activations.Softmax.time_it.*'5x7'", "Softmax 5x7 float32\n"), ("^memory", "")):
+        output = run(
+            *(sys.executable, "-P", "-c", script),
+            limit=60,
+            directory=checkout / "asv_bench",
+            PYTHONPATH=str(ROOT),
+            ASV_COMMIT="one of which some is asked for",
+            BENCH=asked,
+        )
+        assert output == filled
+
+
 @pytest.mark.parametrize(("threads", "timer"), [("1", "process_time"), ("2", "perf_counter")])
 def test_only_one_thread_is_timed_by_its_processor_time(checkout: Path, threads: str, timer: str) -> None:
     # As Numba has it, whether that is from the environment or not: where asv runs what is installed, it sets nothing.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -140,6 +141,25 @@ def test_the_errors_of_peers_are_of_the_logits_that_the_notebook_has_and_in_ulp(
     wrong = peers_errors.largest_errors(found, x)
     assert wrong[0] == right[0]
     assert wrong[1] == pytest.approx(100, abs=8)
+
+
+def test_saved_speeds_are_those_that_their_script_asks_for_and_name_no_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    speeds = script("speeds", "docs")
+    saved = json.loads(speeds.TARGET.read_text("utf-8"))
+    assert saved["options"]["shapes"] == list(speeds.SHAPES)
+
+    def bench(options: Any) -> None:
+        machine = {"machine": {"system": platform.platform()}, "options": {"json": str(options.json)}}
+        options.json.write_text(json.dumps(machine), "utf-8")
+
+    monkeypatch.setattr(speeds, "bench", bench)
+    monkeypatch.setattr(speeds, "TARGET", tmp_path / "04_speed.json")
+    assert speeds.main() == 0
+    text = speeds.TARGET.read_text("utf-8")
+    assert str(tmp_path) not in text
+    assert platform.release() not in text
 
 
 def test_there_are_notebooks() -> None:

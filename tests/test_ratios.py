@@ -89,11 +89,13 @@ def test_measuring_makes_a_row_of_each_by_the_command_line(monkeypatch: pytest.M
         shape = {"contenders": {"softmaxjit": ours}, "fraction_of_roof": {"into": 0.5}}
         options.json.write_text(json.dumps({"date": "2030-01-02T03", "versions": {"numpy": "9"}, "shapes": [shape]}))
 
+    machine = {"processor": "P", "cores": 2, "system": "S", "load_before": 0.1}
     monkeypatch.setattr(ratios, "bench", bench)
-    monkeypatch.setattr(ratios, "facts_about_the_machine", lambda: {"processor": "P", "cores": 2, "load_before": 0.1})
+    monkeypatch.setattr(ratios, "facts_about_the_machine", lambda: dict(machine))
     numbers = ratios.measured(None, None)
     rows = [ratios.Row(o.operation, o.dtype, o.shapes[0], o.threads) for o in asked]
     assert rows == list(ratios.ROWS)
+    assert "S" not in numbers["machine"].values()
     assert {(o.starts, o.rounds) for o in asked} == {(2, 4), (1, 5)}
     assert [row["shape"] for row in numbers["rows"]] == [row.shape for row in rows]
     assert "on 2030-01-02: P, 2 cores; NumPy 9. A ratio is the median of 5 or 8 rounds.\n" in ratios.table(numbers)

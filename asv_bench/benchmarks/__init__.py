@@ -7,6 +7,7 @@ their position, so a table that came with the commit would file the times of one
 
 import importlib.util
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -30,6 +32,9 @@ os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
 import numba  # noqa: E402
 
 import softmaxjit  # noqa: E402
+
+# Which benchmarks make asked asv for; asv itself does not tell a suite which of its parameters it is to run.
+CHOSEN = re.compile(os.environ.get("BENCH", "."))
 
 # asv sets it in the environments that it builds; in one that exists already it is the number of cores.
 THREADS: int = numba.config.NUMBA_NUM_THREADS
@@ -92,17 +97,20 @@ class Timed:
 
 
 def fill_cache(suite: Any) -> None:
-    """Call everything once that a suite measures, since compiling takes longer than the warm-up, and memory.
+    """Call everything once that a suite is to measure, since compiling takes longer than the warm-up, and memory.
 
     A kind of call that a commit does not have yet is missing in the measurement too, where asv says so.  asv asks for
     it again in each round in which commits take turns, so what was done for a commit in an environment is remembered.
     """
-    done = CACHE / f"{type(suite).__module__}.{type(suite).__name__} in {os.environ.get('ASV_ENV_NAME', 'existing')}"
+    suite_name = f"{type(suite).__module__.removeprefix('benchmarks.')}.{type(suite).__name__}"
+    environment = os.environ.get("ASV_ENV_NAME", "existing")
+    done = CACHE / f"{suite_name} in {environment} {crc32(CHOSEN.pattern.encode()):x}"
     if done.exists() and COMMIT != "existing":
         return
     for parameters in product(*suite.params):
         for name in dir(suite):
-            if name.startswith(("time_", "peakmem_")):
+            called = f"{suite_name}.{name}({', '.join(map(repr, parameters))})"
+            if name.startswith(("time_", "peakmem_")) and CHOSEN.search(called):
                 with suppress(Exception):
                     getattr(suite, name)(*parameters)
     done.parent.mkdir(parents=True, exist_ok=True)

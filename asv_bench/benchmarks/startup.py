@@ -15,6 +15,7 @@ os.environ["NUMBA_CACHE_DIR"] = directory.name
 
 class StartUp:
     number = 1  # a process imports and compiles once
+    repeat = (3, 10, 10.0)  # at least, at most, seconds
     timeout = 120
 
     def setup_cache(self) -> None:
