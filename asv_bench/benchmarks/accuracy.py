@@ -1,6 +1,6 @@
 """The largest error against the oracle of the tests, over their lengths and input families."""
 
-from . import FLOATS, OPERATIONS, from_this_checkout
+from . import COMMIT, FLOATS, OPERATIONS, THREADS, from_this_checkout
 
 ELEMENTS = 2000  # of a length and family
 
@@ -10,6 +10,11 @@ class Error:
 
     param_names = ("operation", "dtype")
     params = (OPERATIONS, FLOATS)
+
+    def setup(self, _operation: str, _dtype: str) -> None:
+        """Leave out what is the same on other numbers of threads, as the tests try; it takes a minute."""
+        if COMMIT != "existing" and THREADS != 1:
+            raise NotImplementedError
 
     def track_largest_error(self, operation: str, dtype: str) -> float:
         oracles = from_this_checkout("tests/oracles.py")

@@ -15,7 +15,8 @@ os.environ["NUMBA_CACHE_DIR"] = directory.name
 
 class StartUp:
     number = 1  # a process imports and compiles once
-    repeat = (3, 10, 10.0)  # at least, at most, seconds
+    rounds = 1
+    repeat = (3, 5, 5.0)  # at least, at most, seconds
     timeout = 120
 
     def setup_cache(self) -> None:
