@@ -55,7 +55,7 @@ bench: $(VENV)/.test
 
 # The last N commits, or COMMITS=TAGS, as far as they have no results yet; then a page of graphs.  asv's status is 2 where
 # a commit does not have yet what is timed.
-bench-history: BENCH = ^activations.Softmax.time_into.*float32|^activations.Log.*1024x1000., .float32|^accuracy.*float32|^memory.*100000000, 1000.$$|^startup
+bench-history: BENCH = ^activations.Softmax.time_into.*float32|^activations.Log.*time_into..1024x1000., .float32|^accuracy.*float32|^memory.*100000000, 1000.$$|^startup
 bench-history: $(VENV)/.test
 	$(ASV) machine --yes
 	mkdir -p asv_bench/.asv/env
