@@ -129,6 +129,7 @@ PYTHON_OF_MAKE = """#!{python}
 import os, subprocess, sys
 arguments = sys.argv[1:]
 if "continuous" in arguments:
+    assert os.environ["BENCH"] == arguments[arguments.index("--bench") + 1]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     given = arguments[3:5] if arguments[3] == "--config" else []
     arguments = ["-m", "asv", "run", *given, "-E", "existing:same", "--set-commit-hash", commit]
@@ -143,7 +144,7 @@ def test_make_bench_leaves_no_trace_among_what_is_committed(repository: Path, tm
     interpreter.write_text(PYTHON_OF_MAKE.format(python=sys.executable))
     interpreter.chmod(0o755)
     (repository / ".venv" / ".test").touch()  # so that nothing is installed
-    run("make", "bench", limit=120, directory=repository, HOME=str(tmp_path), PYTHONPATH=str(ROOT))
+    run("make", "bench", limit=300, directory=repository, HOME=str(tmp_path), PYTHONPATH=str(ROOT))
     (commit,) = run("git", "rev-parse", "HEAD", limit=10, directory=repository).split()
     scratch = repository / "asv_bench" / ".asv" / "env" / "scratch" / "results"
     assert list(scratch.glob(f"*/{commit[:8]}-*.json"))
