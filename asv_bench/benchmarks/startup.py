@@ -17,7 +17,7 @@ class StartUp:
     number = 1  # a process imports and compiles once
     rounds = 1
     repeat = (3, 5, 5.0)  # at least, at most, seconds
-    timeout = 120
+    timeout = 300  # five cold starts on a busy machine
 
     def setup_cache(self) -> None:
         """Fill Numba's cache for the first call from a warm one."""
