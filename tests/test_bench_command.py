@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from softmaxjit.__main__ import main
 from softmaxjit._commands import CommandError, bench, bench_tables, turns
+from softmaxjit._commands.bench_figure import save_bench_figure
 from softmaxjit._commands.contenders import CONTENDERS, OURS, ROOF
 from softmaxjit._commands.problem import Problem, Setting, check, parsed_shape, problem_of
 from softmaxjit._commands.standings import Standings
@@ -260,6 +262,17 @@ def test_a_long_row_may_be_as_wrong_as_a_sum_taken_one_by_one_and_that_is_said()
 
 def made_up(seconds: dict[tuple[str, str], list[float]], cores: float = 1.0) -> Standings:
     return Standings(SETTING, {key: [{"seconds": s, "cores": cores} for s in each] for key, each in seconds.items()})
+
+
+@pytest.mark.parametrize("shapes", [1, 2, 5])
+def test_title_and_legend_lie_within_the_figure(shapes: int, tmp_path: Path) -> None:
+    everyone = made_up({(name, mode): [1.0, 2.0] for name in CONTENDERS for mode in ("into", "allocating")})
+    path = tmp_path / "speed.png"
+    save_bench_figure(path, [everyone] * shapes, "log_softmax, bfloat16, 16 thread(s)")
+    picture = plt.imread(path)[..., :3]
+    assert picture.min() == 0
+    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+        assert (edge == 1).all()
 
 
 def test_ratios_are_medians_of_ratios_within_rounds() -> None:

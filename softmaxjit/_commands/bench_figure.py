@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PEERS = (BARS[1], BARS[2], ("#56B4E9", "..."), ("#BBBBBB", ""), ("#EEEEEE", "xxx"))
 STYLES = {OURS: BARS[0], **dict(zip([name for name in CONTENDERS if name not in (OURS, ROOF)], PEERS, strict=True))}
 
+NARROWEST = 7.5  # inches: the longest title, and the legend below
+
 
 def check_figure(path: Path) -> None:
     """Raise CommandError where matplotlib is not installed or does not write such files."""
@@ -34,7 +36,7 @@ def save_bench_figure(path: Path, standings: list[Standings], title: str) -> Non
     """Draw a panel for each shape, since speeds of different shapes have different scales, and save them."""
     columns = 1 if len(standings) == 1 else 3 if len(standings) > 4 else 2
     rows = -(-len(standings) // columns)
-    figure = _new_figure(4.4 * columns, 0.9 + 2.1 * rows)
+    figure = _new_figure(max(NARROWEST, 4.4 * columns), 0.9 + 2.1 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for axes, measured in zip(panels, standings, strict=False):
         draw_shape(axes, measured)
