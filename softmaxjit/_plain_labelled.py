@@ -80,9 +80,10 @@ def class_bins(x: Array, labels: Array, from_logits: bool, edges: Array) -> Arra
     return np.stack(columns)
 
 
-def vector_scaling(x: Array, scale: Array, bias: Array, labels: Array, weight: Array) -> tuple[float, Array, Array]:
-    """Return the loss of weighted rows under per-class scale and bias, and its gradient in both."""
-    wide = x.astype(np.float64)
-    losses, grad = cross_entropy(wide * scale + bias, 1.0, labels, np.ones(x.shape[1]), 0.0)
-    grad *= weight[:, np.newaxis]
-    return float((weight * losses).sum()), (grad * wide).sum(axis=0), grad.sum(axis=0)
+def vector_scaling(x: Array, scale: Array, bias: Array, labels: Array, weight: Array) -> Array:
+    """Return the sums of the kernel `vector_scaling_rows`."""
+    wide, column = x.astype(np.float64), weight[:, np.newaxis]
+    losses, slope = cross_entropy(wide * scale + bias, 1.0, labels, np.ones(x.shape[1]), 0.0)
+    curved = column * abs(slope) * (1 - abs(slope))
+    terms = (column * slope * wide, column * slope, curved * wide * wide, curved * wide, curved)
+    return np.concatenate([[(weight * losses).sum()], *(each.sum(axis=0) for each in terms)])

@@ -16,7 +16,7 @@ from softmaxjit._kernels.judgement import judge_logits, judge_probabilities
 from softmaxjit._kernels.likelihood import labelled_distances, likelihood_rows
 from softmaxjit._kernels.targets import CLASSES, PROBABILITIES
 from softmaxjit._kernels.temperature import ONE_FOR_ALL
-from softmaxjit._kernels.vector_scaling import vector_scaling_rows
+from softmaxjit._kernels.vector_scaling import DERIVATIVES, vector_scaling_rows
 
 from .children import run
 from .guard_pages import GuardedPages
@@ -78,7 +78,7 @@ def operands(n: int, dtype: Any) -> dict[str, np.ndarray]:
         "others": np.ones(ROWS),
         "sums": np.zeros(4),
         "classes": np.zeros(PARTS * n * BINS * CLASS_SUMS),
-        "gradients": np.zeros(PARTS * (1 + 2 * n)),
+        "gradients": np.zeros(PARTS * (1 + DERIVATIVES * n)),
     }
 
 

@@ -16,6 +16,7 @@ from softmaxjit.calibration import (
     brier_score,
     expected_calibration_error,
     fit_temperature,
+    fit_vector_scaling,
     nll,
     reliability_curve,
 )
@@ -105,6 +106,23 @@ def test_fits_have_the_bits_of_python(dtype: Any) -> None:
     for labels, temperature in ((X.argmax(axis=1), 0.0), (X.argmin(axis=1), np.inf)):
         assert fits(X, labels, np.ones(60, int))[0].temperature == temperature
     assert fits(X, labels, np.ones(60, int))[0] == fit_temperature(X, labels)
+
+
+@njit
+def scalings(x, labels, weight, max_iter):
+    return fit_vector_scaling(x, labels, sample_weight=weight, max_iter=max_iter)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vector_scaling_has_the_bits_of_python(dtype: Any) -> None:
+    weight = RNG.integers(0, 3, 60)
+    for max_iter in (500, 3):
+        arguments = X.astype(dtype), LABELS, weight, max_iter
+        result, expected = scalings(*arguments), scalings.py_func(*arguments)
+        assert_same(result, expected)
+        assert type(result) is type(expected)
+        assert result.converged == (max_iter == 500)
+    assert not scalings(X.astype(dtype), X.argmax(axis=1), weight, 500).converged
 
 
 @njit
@@ -203,6 +221,8 @@ def test_wrong_values_raise() -> None:
     bad[5] = 7
     nan = X.copy()
     nan[3, 3] = np.nan
+    impossible = X.copy()
+    impossible[0, LABELS[0] - 1] = -np.inf
     for call, arguments, words in (
         (loss_of, (X, bad), "labels holds what is no class"),
         (loss_of, (X, -bad), "labels holds what is no class"),
@@ -210,6 +230,9 @@ def test_wrong_values_raise() -> None:
         (loss_of, (X, -P), "labels holds a negative number or NaN"),
         (fit_of, (nan, LABELS), "logits have no likelihood"),
         (fit_of, (X[:0], LABELS[:0]), "there are no rows"),
+        (scalings, (X, LABELS, LABELS, 0), "max_iter is below 1"),
+        (scalings, (impossible, LABELS, LABELS + 1, 5), "logits holds -inf"),
+        (scalings, (nan, LABELS, LABELS + 1, 5), "logits have no likelihood"),
         (error_of, (nan, LABELS, 5, 1), "probs holds a row that is no distribution"),
         (error_of, (P, LABELS, 0, 1), "n_bins is below 1"),
         (error_of, (P, LABELS, 5, 3), "norm is another number than 1, 2 and inf"),
@@ -224,6 +247,8 @@ def test_wrong_types_are_typing_errors_that_say_so() -> None:
         (loss_of, (X[0], LABELS), "labels has 1 dimensions; accepted are 0"),
         (loss_of, (X.astype(complex), LABELS), "logits has dtype complex128"),
         (loss_with, (X, LABELS, 1), "accepted are the constants 'mean', 'sum', 'none'"),
+        (scalings, (X, P, LABELS, 5), "labels has dtype float64; accepted are integers"),
+        (scalings, (X, LABELS, LABELS, 0.5), "max_iter has type float64; accepted are integers from 1"),
         (error_of, (P, P, 5, 1), "labels has dtype float64; accepted are integers, the class of each row"),
         (interval_without_seed, (P, LABELS), "accepted in compiled code are integers, seeds"),
         (interval_of_something, (P, LABELS), "accepted in compiled code are accuracy, nll, brier_score and"),

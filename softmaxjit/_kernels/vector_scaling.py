@@ -1,4 +1,4 @@
-"""The likelihood of labels under ``softmax(scale * x + bias)``, with its gradient in scale and bias, from one pass."""
+"""The likelihood of labels under ``softmax(scale * x + bias)``, with derivatives in scale and bias, from one pass."""
 
 import numpy as np
 from numba import prange, types
@@ -10,13 +10,15 @@ from .bins import PARTS
 from .cross_entropy_grad import loss_and_gradient_of_row
 from .targets import CLASSES, NUMBERS, READ_NUMBERS
 
+DERIVATIVES = 5  # for each class: by its scale, its bias, twice by its scale, by both, and twice by its bias
+
 
 @kernel(lambda x, out: (x, types.intp, READ_NUMBERS, READ_NUMBERS, CLASSES, READ_NUMBERS, NUMBERS))
 def vector_scaling_rows(x, n, scale, bias, labels, weight, sums):
-    """Write the loss, its gradient in scale, and that in bias: 1 + 2 n numbers, of rows weighted by `weight`.
+    """Write the loss and its DERIVATIVES, one after the other for all classes, of rows weighted by `weight`.
 
-    `sums` has one such set for each of PARTS parts of the rows, the first of which becomes the result.  All is computed
-    in float64, for the fit's sake.
+    `sums` has one such set of 1 + 5 n numbers for each of PARTS parts of the rows, the first of which becomes the
+    result.  All is computed in float64, for the fit's sake.
     """
     rows = labels.size
     size = sums.size // PARTS
@@ -35,8 +37,15 @@ def vector_scaling_rows(x, n, scale, bias, labels, weight, sums):
                     place, row, n, 1.0, truth, data_of(ones), 0.0, weight[row], place, ahead
                 )
                 for c in range(n):
-                    sums[first + 1 + c] += scratch[c] * np.float64(load_element(source, row * n + c))
-                    sums[first + 1 + n + c] += scratch[c]
+                    v, slope = np.float64(load_element(source, row * n + c)), scratch[c]
+                    # Slopes are w p, and w (p - 1) of the label: of either, the curvature is w p (1 - p).
+                    curved = abs(slope) * (1.0 - abs(slope) / weight[row])
+                    k = first + 1 + c
+                    sums[k] += slope * v
+                    sums[k + n] += slope
+                    sums[k + 2 * n] += curved * v * v
+                    sums[k + 3 * n] += curved * v
+                    sums[k + 4 * n] += curved
         keep_until_here(scratch)
         keep_until_here(ones)
     for part in range(1, PARTS):

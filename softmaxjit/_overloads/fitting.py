@@ -1,15 +1,22 @@
-"""fit_temperature inside compiled code."""
+"""fit_temperature and fit_vector_scaling inside compiled code."""
+
+import math
 
 import numpy as np
 from numba import types
+from numba.core import errors
 from numba.np.numpy_support import as_dtype
 
 from .. import calibration
-from .._jit import compiled_as
+from .._jit import compiled_as, routine
+from .._kernels.bins import PARTS
+from .._kernels.cross_entropy import total_of
+from .._kernels.descent import FOUND, SEARCH, SEARCHING, STARTED, STATUS, VALUE, VECTORS, descend
 from .._kernels.likelihood import DISTANCES, MOMENTS, labelled_distances, likelihood_rows
 from .._kernels.newton import HIGHEST_BETA, LOWEST_BETA, next_search, search_from
 from .._kernels.targets import CLASSES
-from ..calibration.fitting import MAXIMUM_PASSES
+from .._kernels.vector_scaling import DERIVATIVES, vector_scaling_rows
+from ..calibration.fitting import MAXIMUM_PASSES, MINUS_INFINITY
 from .axes import axes_of, row_length
 from .checks import refuse_threads, result_element
 from .labelled import NOTHING, checked_weight, label_kind, weights_of
@@ -66,3 +73,71 @@ def _fit_temperature(logits, labels, axis=-1, sample_weight=None, threads=None):
         return result_of(1.0 / search.beta, before, after, iterations, search.found, extreme)
 
     return implementation
+
+
+@compiled_as(calibration.fit_vector_scaling)
+def _fit_vector_scaling(logits, labels, axis=-1, sample_weight=None, max_iter=500, threads=None):
+    refuse_threads(threads)
+    if label_kind("logits", logits, labels) != CLASSES:
+        raise errors.NumbaTypeError(f"labels has dtype {labels.dtype}; accepted are integers, the class of each row")
+    if not isinstance(max_iter, int | types.Integer | types.Omitted):
+        raise errors.NumbaTypeError(f"max_iter has type {max_iter}; accepted are integers from 1")
+    dtype = as_dtype(result_element("logits", logits.dtype))
+    checked_weight("sample_weight", sample_weight)
+    evaluate, step, total = vector_scaling_rows.compiled(dtype), descend.compiled(FLOAT64), total_of.compiled(FLOAT64)
+    fit_temperature, result_of = calibration.fit_temperature, calibration.VectorScalingFit
+
+    def implementation(logits, labels, axis=-1, sample_weight=None, max_iter=500, threads=None):
+        if max_iter < 1:
+            raise ValueError("max_iter is below 1; accepted are integers from 1")
+        start = fit_temperature(logits, labels, axis=axis, sample_weight=sample_weight)
+        is_axis = axes_of(logits, axis)
+        count, n = number_of_rows(logits.shape, is_axis), row_length(logits.shape, is_axis)
+        truth = truth_of(logits, is_axis, labels, count, n, None, dtype)
+        weight = weights_of(sample_weight, count, FLOAT64)
+        rows = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
+        out = np.empty(1)
+        total(weight, out)
+        number = out[0]
+        place, sums = np.zeros(2 * n), np.empty(PARTS * (1 + DERIVATIVES * n))
+        place[:n] = 1.0 / start.temperature if 0.0 < start.temperature < np.inf else 1.0
+        numbers, vectors = np.zeros(SEARCH), np.zeros(VECTORS * 2 * n)
+        evaluations = 0
+        while evaluations < max_iter and (numbers[STATUS] == STARTED or numbers[STATUS] == SEARCHING):
+            evaluate(rows, n, place[:n], place[n:], truth, weight, sums)
+            divide(sums[: 1 + DERIVATIVES * n], number)
+            step(sums[0], sums[1 : 1 + 2 * n], sums[1 + 2 * n : 1 + DERIVATIVES * n], numbers, vectors, place)
+            evaluations += 1
+        if numbers[STATUS] == SEARCHING:
+            place[:] = vectors[: 2 * n]
+        elif numbers[STATUS] != FOUND:
+            raise ValueError(MINUS_INFINITY)
+        endless = n > 1 and numbers[VALUE] * number < math.log(2.0) * smallest_of_positive(weight)
+        total(place[n:], out)
+        return result_of(
+            place[:n].copy(),
+            place[n:] - out[0] / n,
+            start.nll_before,
+            numbers[VALUE],
+            start.iterations + evaluations,
+            numbers[STATUS] == FOUND and not endless,
+        )
+
+    return implementation
+
+
+@routine
+def divide(numbers, divisor):
+    """Divide numbers in place."""
+    for k in range(numbers.size):
+        numbers[k] /= divisor
+
+
+@routine
+def smallest_of_positive(weight):
+    """Return the smallest weight above 0."""
+    result = np.inf
+    for each in weight:
+        if each > 0.0:
+            result = min(result, each)
+    return result

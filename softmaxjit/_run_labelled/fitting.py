@@ -1,17 +1,20 @@
 """Run what a temperature is fitted with."""
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+from numba.core import config
 
 from .. import _plain_labelled
 from .._args.labels import Labelled
 from .._carriers import carried
-from .._kernels import newton
+from .._kernels import descent, newton
 from .._kernels.bins import PARTS
 from .._kernels.likelihood import DISTANCES, MOMENTS, labelled_distances, likelihood_rows
-from .._kernels.vector_scaling import vector_scaling_rows
-from . import Array, granted, has_kernel, kinds
+from .._kernels.vector_scaling import DERIVATIVES, vector_scaling_rows
+from . import FLOAT64, Array, granted, has_kernel, kinds
 
 # Plain numbers: to compile them would take longer than they ever take.
 search_from: Callable[[float], newton.Search] = getattr(newton.search_from, "py_func", newton.search_from)
@@ -43,19 +46,42 @@ def run_likelihood(rows: Labelled, beta: float, mass: Array, threads: int | None
     return out
 
 
-def run_vector_scaling(
-    rows: Labelled, scale: Array, bias: Array, weight: Array, threads: int | None
-) -> tuple[float, Array, Array]:
-    """Return the loss of weighted rows under per-class scale and bias, and its gradient in both."""
+def run_vector_scaling(rows: Labelled, parameters: Array, weight: Array, threads: int | None) -> Array:
+    """Return the sums of `vector_scaling_rows` for scales and biases."""
     n = rows.n
+    scale, bias = parameters[:n], parameters[n:]
     if not has_kernel(rows.dtype):
         with np.errstate(all="ignore"):
             return _plain_labelled.vector_scaling(rows.x.reshape(-1, n), scale, bias, rows.labels, weight)
-    sums = np.empty(PARTS * (1 + 2 * n))
+    sums = np.empty(PARTS * (1 + DERIVATIVES * n))
     with granted(rows.x.size, threads) as number:
         kernel = vector_scaling_rows.compiled(rows.x.dtype, parallel=number > 1)
         kernel(carried(rows.x), n, scale, bias, rows.labels, weight, sums)
-    return float(sums[0]), sums[1 : 1 + n], sums[1 + n : 1 + 2 * n]
+    return sums[: 1 + DERIVATIVES * n]
+
+
+class Found(NamedTuple):
+    """Where a function is lowest."""
+
+    place: Array
+    value: float  # NaN if the function has none
+    evaluations: int
+    converged: bool
+
+
+def run_descent(function: Callable[[Array], Array], place: Array, limit: int) -> Found:
+    """Return where a function is lowest that gives its value and its derivatives as `vector_scaling_rows` does."""
+    descend = descent.descend.body if config.DISABLE_JIT else descent.descend.compiled(FLOAT64)
+    numbers, vectors = np.zeros(descent.SEARCH), np.zeros(descent.VECTORS * place.size)
+    evaluations = 0
+    while evaluations < limit and numbers[descent.STATUS] in (descent.STARTED, descent.SEARCHING):
+        value, gradient, curvature = np.split(function(place), [1, 1 + place.size])
+        with np.errstate(all="ignore"):
+            descend(value[0], gradient, curvature, numbers, vectors, place)
+        evaluations += 1
+    lowest = vectors[: place.size] if numbers[descent.STATUS] == descent.SEARCHING else place
+    lowest_value = math.nan if numbers[descent.STATUS] == descent.FAILED else float(numbers[descent.VALUE])
+    return Found(lowest, lowest_value, evaluations, bool(numbers[descent.STATUS] == descent.FOUND))
 
 
 def is_extreme(beta: float) -> bool:

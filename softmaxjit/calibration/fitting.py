@@ -12,9 +12,9 @@ from .._args.labels import Labelled
 from .._args.predictions import checked_integers, checked_positive
 from .._run_labelled import fitting as _run
 from .._run_labelled import total
-from .minimising import minimised
 
 MAXIMUM_PASSES = 100
+MINUS_INFINITY = "logits holds -inf; accepted by vector scaling are finite numbers"
 
 
 class TemperatureFit(NamedTuple):
@@ -177,7 +177,9 @@ def fit_vector_scaling(
 
     Notes
     -----
-    Convex, minimised by L-BFGS from the best temperature on.  It has 2 C parameters where `fit_temperature` has one,
+    Convex, minimised by L-BFGS from the best temperature on, with the curvature of each class by itself to begin with:
+    one pass over the logits gives loss, gradient and these, and some tens are enough.  A class that no row has gets a
+    bias as low as it takes for its probability not to matter.  It has 2 C parameters where `fit_temperature` has one,
     and can change which class is the most probable: use it where there are hundreds of rows of each class.
 
     References
@@ -203,18 +205,17 @@ def fit_vector_scaling(
     number = float(total(weight))
     passes = checked_positive("max_iter", max_iter)
 
-    def function(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        loss, in_scale, in_bias = _run.run_vector_scaling(rows, parameters[:n], parameters[n:], weight, limit)
-        return loss / number, np.concatenate([in_scale, in_bias]) / number
+    def function(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _run.run_vector_scaling(rows, parameters, weight, limit) / number
 
     temperature = start.temperature if 0 < start.temperature < math.inf else 1.0
-    found = minimised(function, np.concatenate([np.full(n, 1 / temperature), np.zeros(n)]), 1e-8, passes)
+    found = _run.run_descent(function, np.concatenate([np.full(n, 1 / temperature), np.zeros(n)]), passes)
     if not math.isfinite(found.value):
-        raise ValueError("logits holds -inf; accepted by vector scaling are finite numbers")
+        raise ValueError(MINUS_INFINITY)
     # Were every label more probable than not, to double all parameters would make it more so, without end.
     smallest = weight[weight > 0].min()
     endless = n > 1 and found.value * number < math.log(2) * smallest
-    bias = found.place[n:] - found.place[n:].mean()
+    bias = found.place[n:] - total(found.place[n:]) / n
     return VectorScalingFit(
         found.place[:n],
         bias,
