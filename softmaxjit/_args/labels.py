@@ -78,20 +78,26 @@ def checked_label_array(labels: Any) -> Array:
     raise TypeError(f"labels has dtype {array.dtype}; accepted are {LABELS}")
 
 
-def checked_classes(labels: Array, shape: tuple[int, ...], n: int, ignored: int | None, where: str) -> Array:
-    """Return flat labels as int64, LEFT_OUT for those that are `ignored`; raise where one is no class."""
+def check_classes(labels: Array, shape: tuple[int, ...], n: int, ignored: int | None, where: str) -> Array | None:
+    """Raise where a label is no class; return which count if some of them are `ignored`."""
     if labels.shape != shape:
         raise ValueError(f"labels has shape {labels.shape}; accepted for {where} are integers of shape {shape}")
-    if labels.size == 0:
-        return np.empty(0, np.int64)
     counts = None if ignored is None else labels != ignored
-    bad = (labels < 0) | (labels >= n) if labels.min() < 0 or labels.max() >= n else None
-    if bad is not None and counts is not None:
+    if labels.size == 0 or (labels.min() >= 0 and labels.max() < n):
+        return counts
+    bad = (labels < 0) | (labels >= n)
+    if counts is not None:
         bad &= counts
-    if bad is not None and bad.any():
+    if bad.any():
         place = tuple(int(k[0]) for k in np.nonzero(bad))
         position = place[0] if len(place) == 1 else place
         raise ValueError(f"labels holds {labels[place]} at {position}; accepted are classes from 0 to {n - 1}")
+    return counts
+
+
+def checked_classes(labels: Array, shape: tuple[int, ...], n: int, ignored: int | None, where: str) -> Array:
+    """Return flat labels as int64, LEFT_OUT for those that are `ignored`; raise where one is no class."""
+    counts = check_classes(labels, shape, n, ignored, where)
     flat = np.ascontiguousarray(labels.reshape(-1), np.int64)
     return flat if counts is None else np.where(counts.reshape(-1), flat, LEFT_OUT)
 

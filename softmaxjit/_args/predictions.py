@@ -1,16 +1,22 @@
 """Predictions whose quality is measured: rows of probabilities or logits, or a number each for a yes or no."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .labels import Labelled, checked_classes, checked_label_array, labelled_rows
+from .labels import Labelled, check_classes, checked_classes, checked_label_array, labelled_rows
 from .rows import flat_rows, unmasked
 from .values import Array, checked_flag, computed_dtype, result_dtype
 
 BINNINGS = ("width", "mass")
 NORMS = (1, 2, math.inf)
+
+# Of a batch: rows, each of which needs four numbers of 8 bytes, so that they stay in the cache; and elements, of which
+# there may have to be a copy.  A function of the length of rows alone, and with it the order of sums.
+BATCH_ROWS = 1 << 15
+BATCH_ELEMENTS = 1 << 22
 
 
 class Predictions(NamedTuple):
@@ -22,9 +28,12 @@ class Predictions(NamedTuple):
     from_logits: bool
     name: str
     number: int
+    first: int = 0  # number of the first of them among those that the user gave
 
 
-def checked_predictions(predictions: Any, labels: Any, from_logits: Any, name: str = "probs") -> Predictions:
+def checked_predictions(
+    predictions: Any, labels: Any, from_logits: Any, name: str = "probs", first: int = 0
+) -> Predictions:
     """Return predictions as kernels take them."""
     logits = checked_flag("from_logits", from_logits)
     array = unmasked(name, predictions)
@@ -34,12 +43,35 @@ def checked_predictions(predictions: Any, labels: Any, from_logits: Any, name: s
         answers = checked_true_classes(labels, array.shape, 2, f"{name} of shape {array.shape}").astype(np.float64)
         yes = flat_rows(array, (0,), np.dtype(np.float64))
         checked_count(name, array)
-        return Predictions(None, yes, answers, logits, name, array.size)
+        return Predictions(None, yes, answers, logits, name, array.size, first)
     rows = labelled_rows(name, array, labels, -1)
     checked_count(name, array)
     if rows.dtype.itemsize > 8:
         rows = rows._replace(x=rows.x.astype(np.float64), dtype=np.dtype(np.float64))
-    return Predictions(rows, np.empty(0), np.empty(0), logits, name, len(rows.labels))
+    return Predictions(rows, np.empty(0), np.empty(0), logits, name, len(rows.labels), first)
+
+
+def prediction_batches(predictions: Any, labels: Any, from_logits: Any, name: str = "probs") -> Iterator[Predictions]:
+    """Return predictions, checked as a whole, batch by batch: what is copied for the kernels is no more than that."""
+    checked_flag("from_logits", from_logits)
+    array = unmasked(name, predictions)
+    result_dtype(name, array.dtype)
+    truth = checked_integers(labels)
+    if array.ndim == 0 or array.size == 0:
+        return iter((checked_predictions(array, labels, from_logits, name),))  # which raises
+    shape, n = (array.shape, 2) if array.ndim == 1 else (array.shape[:-1], array.shape[-1])
+    check_classes(truth, shape, n, None, f"{name} of shape {array.shape}")
+    x, y = array if array.ndim == 1 else array.reshape(-1, n), truth.reshape(-1)
+    height = batch_height(n)
+    return (
+        checked_predictions(x[first : first + height], y[first : first + height], from_logits, name, first)
+        for first in range(0, len(y), height)
+    )
+
+
+def batch_height(n: int) -> int:
+    """Return how many rows of a length are a batch."""
+    return max(1, min(BATCH_ROWS, BATCH_ELEMENTS // n))
 
 
 def checked_integers(labels: Any) -> Array:
@@ -67,9 +99,9 @@ def widened_rows(rows: Labelled) -> Labelled:
     return rows if dtype == rows.dtype else rows._replace(x=rows.x.astype(dtype), dtype=dtype)
 
 
-def refuse_row(predictions: Predictions, row: int, first: int) -> None:
-    """Raise the error for a row that is no distribution; `first` is the number of that which is here row 0."""
-    name, rows = predictions.name, predictions.rows
+def refuse_row(predictions: Predictions, row: int) -> None:
+    """Raise the error for a row that is no distribution."""
+    name, rows, first = predictions.name, predictions.rows, predictions.first
     values = predictions.yes[row : row + 1] if rows is None else rows.x.reshape(-1, rows.n)[row].astype(np.float64)
     if predictions.from_logits:
         wrong = values[np.isnan(values) | (values == np.inf)]

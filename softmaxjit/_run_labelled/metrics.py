@@ -1,5 +1,6 @@
 """Run what metrics are made of: judgements of rows, sums over bins, and resamples of both."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from .._kernels import bootstrap as _bootstrap
 from .._kernels.bins import CLASS_SUMS, PARTS, SUMS, bin_classes, bin_rows
 from .._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
 from .._kernels.judgement import judge_logits, judge_probabilities
-from . import FLOAT64, Array, granted, has_kernel
+from . import FLOAT64, Array, granted, has_kernel, total
 
 error_of_bins = getattr(_bins.error_of_bins, "py_func", _bins.error_of_bins)
 quantile = getattr(_bootstrap.quantile, "py_func", _bootstrap.quantile)
@@ -31,8 +32,8 @@ class Judged(NamedTuple):
     brier: Array
 
 
-def run_judgement(predictions: Predictions, threads: int | None, first: int = 0, where: Array | None = None) -> Judged:
-    """Judge predictions, the rows from number `first` on; raise ValueError where one that counts is none."""
+def run_judgement(predictions: Predictions, threads: int | None, where: Array | None = None) -> Judged:
+    """Judge predictions; raise ValueError where one that counts is none."""
     rows = predictions.rows
     if rows is None:
         judged = _judged_answers(predictions)
@@ -51,7 +52,7 @@ def run_judgement(predictions: Predictions, threads: int | None, first: int = 0,
         judged = Judged(confidence, right, right, loss, brier)
     wrong = np.isnan(judged.confidence) if where is None else np.isnan(judged.confidence) & where
     if wrong.any():
-        refuse_row(predictions, int(np.argmax(wrong)), first)
+        refuse_row(predictions, int(np.argmax(wrong)))
     return judged
 
 
@@ -71,10 +72,38 @@ def _judged_answers(predictions: Predictions) -> Judged:
     return Judged(p, answers, right, loss, (p - answers) ** 2)
 
 
-def edges_of(values: Array, bins: int, binning: str) -> Array:
-    """Return the edges of bins: multiples, or elements of the values such that as many lie between as can be."""
-    if binning == "width":
-        return np.arange(bins + 1) / bins
+def run_mean(batches: Iterable[Predictions], name: str, threads: int | None) -> float:
+    """Return the mean over all predictions of one number of a judgement, by its name."""
+    number, totals = 0, []
+    for predictions in batches:
+        totals.append(total(getattr(run_judgement(predictions, threads), name)))
+        number += predictions.number
+    return float(total(np.array(totals)) / number)
+
+
+def run_width_bins(batches: Iterable[Predictions], bins: int, threads: int | None) -> Array:
+    """Return the sums of bins of equal width, of shape (bins, SUMS)."""
+    sums, edges = np.zeros((bins, SUMS)), width_edges(bins)
+    for predictions in batches:
+        sums += run_bins(run_judgement(predictions, threads), edges, True)
+    return sums
+
+
+def run_width_answer_bins(batches: Iterable[Predictions], bins: int, threads: int | None) -> Array:
+    """Return the sums of bins of equal width of answers to a yes-or-no question, of shape (1, bins, CLASS_SUMS)."""
+    sums, edges = np.zeros((1, bins, CLASS_SUMS)), width_edges(bins)
+    for predictions in batches:
+        sums += run_answer_bins(run_judgement(predictions, threads), edges)
+    return sums
+
+
+def width_edges(bins: int) -> Array:
+    """Return the edges of bins of equal width."""
+    return np.arange(bins + 1) / bins
+
+
+def mass_edges(values: Array, bins: int) -> Array:
+    """Return the edges of bins of equal mass: elements of the values such that as many lie between as can be."""
     ranks = np.arange(1, bins) * (len(values) - 1) // bins
     edges = np.empty(bins + 1)
     edges[0], edges[-1] = 0.0, 1.0
@@ -133,7 +162,7 @@ def run_resampled_errors(
     with granted(len(judged.confidence) * number, threads) as granted_threads:
         parallel = granted_threads > 1
         if binning == "width":
-            inner = edges_of(judged.confidence, bins, binning)[1:-1]
+            inner = width_edges(bins)[1:-1]
             places = SUMS * np.searchsorted(inner, judged.confidence, side="left").astype(np.int64)
             kernel = resample_bins.compiled(FLOAT64, parallel=parallel)
             kernel(places, judged.confidence, judged.truth, bins, norm, debias, np.uint64(seed), out)
@@ -145,7 +174,8 @@ def run_resampled_errors(
 
 
 def _error_of(judged: Judged, bins: int, binning: str, norm: float, debias: bool) -> float:
-    sums = run_bins(judged, edges_of(judged.confidence, bins, binning), binning == "width")
+    uniform = binning == "width"
+    sums = run_bins(judged, width_edges(bins) if uniform else mass_edges(judged.confidence, bins), uniform)
     error = error_of_bins(sums.reshape(-1), 0, SUMS, bins, len(judged.truth), norm, debias)
     return float(rooted(error, norm))
 

@@ -8,10 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _args
 from .._args.labels import checked_choice
-from .._args.predictions import BINNINGS, NORMS, Predictions, checked_positive, checked_predictions
+from .._args.predictions import BINNINGS, NORMS, checked_positive, checked_predictions, prediction_batches
 from .._args.values import checked_flag
 from .._run_labelled import metrics as _run
-from .._run_labelled import total
 from .class_bins import class_bins
 
 Binning = Literal["width", "mass"]
@@ -111,17 +110,12 @@ def expected_calibration_error(
     0.25
     """
     options = checked_options(n_bins, binning, norm, debias)
-    predictions = checked_predictions(probs, labels, from_logits)
     limit = _args.checked_threads(threads)
     if not checked_flag("classwise", classwise):
-        judged = _run.run_judgement(predictions, limit)
-        edges = _run.edges_of(judged.confidence, options.bins, binning)
-        sums = _run.run_bins(judged, edges, binning == "width")
-        return float(_run.rooted(_error(sums, predictions, options), options.norm))
-    judged = _run.run_judgement(predictions, limit)  # which finds rows that are no distributions
-    errors = [
-        _error(sums, predictions, options) for sums in class_bins(predictions, judged, options.bins, binning, limit)
-    ]
+        sums, _ = _bins(probs, labels, from_logits, options.bins, binning, limit)
+        return float(_run.rooted(_error(sums, options), options.norm))
+    _check_rows(probs, labels, from_logits, limit)
+    errors = [_error(sums, options) for sums in class_bins(probs, labels, from_logits, options.bins, binning, limit)]
     error = max(errors) if options.norm == math.inf else math.fsum(errors) / len(errors)
     return float(_run.rooted(error, options.norm))
 
@@ -144,10 +138,27 @@ def checked_options(n_bins: Any, binning: Any, norm: Any, debias: Any) -> Option
     return Options(bins, float(norm), bool(debias))
 
 
-def _error(sums: Numbers, predictions: Predictions, options: Options) -> float:
-    flat = sums.reshape(-1).tolist()
-    step = sums.shape[-1]
-    return float(_run.error_of_bins(flat, 0, step, len(sums), predictions.number, options.norm, options.debias))
+def _bins(
+    probs: Any, labels: Any, from_logits: Any, bins: int, binning: str, threads: int | None
+) -> tuple[Numbers, Numbers]:
+    """Return the sums of each bin of confidence, and the edges of the bins."""
+    if binning == "width":
+        batches = prediction_batches(probs, labels, from_logits)
+        return _run.run_width_bins(batches, bins, threads), _run.width_edges(bins)
+    judged = _run.run_judgement(checked_predictions(probs, labels, from_logits), threads)
+    edges = _run.mass_edges(judged.confidence, bins)
+    return _run.run_bins(judged, edges, False), edges
+
+
+def _check_rows(probs: Any, labels: Any, from_logits: Any, threads: int | None) -> None:
+    """Raise where a row is no distribution."""
+    for predictions in prediction_batches(probs, labels, from_logits):
+        _run.run_judgement(predictions, threads)
+
+
+def _error(sums: Numbers, options: Options) -> float:
+    flat, step, rows = sums.reshape(-1).tolist(), sums.shape[-1], sums[:, 0].sum()
+    return float(_run.error_of_bins(flat, 0, step, len(sums), rows, options.norm, options.debias))
 
 
 def reliability_curve(
@@ -186,14 +197,12 @@ def reliability_curve(
     (array([2, 2]), array([0.15, 0.95]), array([0.5, 1. ]))
     """
     bins = checked_options(n_bins, binning, 1, False).bins
-    judged = _run.run_judgement(checked_predictions(probs, labels, from_logits), _args.checked_threads(threads))
-    edges = _run.edges_of(judged.confidence, bins, binning)
-    return curve_of(judged, edges, binning == "width")
+    return curve_of(*_bins(probs, labels, from_logits, bins, binning, _args.checked_threads(threads)))
 
 
-def curve_of(judged: _run.Judged, edges: Numbers, uniform: bool) -> ReliabilityCurve:
-    """Return the bins of judged predictions."""
-    counts, confidence, truth = _run.run_bins(judged, edges, uniform).T
+def curve_of(sums: Numbers, edges: Numbers) -> ReliabilityCurve:
+    """Return the bins of a diagram from their sums."""
+    counts, confidence, truth = sums.T
     with np.errstate(invalid="ignore"):
         return ReliabilityCurve(edges, counts.astype(np.int64), confidence / counts, truth / counts)
 
@@ -222,8 +231,8 @@ def accuracy(probs: ArrayLike, labels: ArrayLike, *, from_logits: bool = False, 
     >>> accuracy([[0.9, 0.1], [0.4, 0.6]], [0, 0])
     0.5
     """
-    judged = _run.run_judgement(checked_predictions(probs, labels, from_logits), _args.checked_threads(threads))
-    return float(total(judged.right) / len(judged.right))
+    limit = _args.checked_threads(threads)
+    return _run.run_mean(prediction_batches(probs, labels, from_logits), "right", limit)
 
 
 def nll(probs: ArrayLike, labels: ArrayLike, *, from_logits: bool = False, threads: int | None = None) -> float:
@@ -254,8 +263,8 @@ def nll(probs: ArrayLike, labels: ArrayLike, *, from_logits: bool = False, threa
     >>> round(nll([[0.9, 0.1], [0.4, 0.6]], [0, 0]), 4)
     0.5108
     """
-    judged = _run.run_judgement(checked_predictions(probs, labels, from_logits), _args.checked_threads(threads))
-    return float(total(judged.loss) / len(judged.loss))
+    limit = _args.checked_threads(threads)
+    return _run.run_mean(prediction_batches(probs, labels, from_logits), "loss", limit)
 
 
 def brier_score(probs: ArrayLike, labels: ArrayLike, *, from_logits: bool = False, threads: int | None = None) -> float:
@@ -291,8 +300,8 @@ def brier_score(probs: ArrayLike, labels: ArrayLike, *, from_logits: bool = Fals
     >>> round(brier_score([[0.9, 0.1], [0.4, 0.6]], [0, 0]), 4)
     0.37
     """
-    judged = _run.run_judgement(checked_predictions(probs, labels, from_logits), _args.checked_threads(threads))
-    return float(total(judged.brier) / len(judged.brier))
+    limit = _args.checked_threads(threads)
+    return _run.run_mean(prediction_batches(probs, labels, from_logits), "brier", limit)
 
 
 def brier_decomposition(
@@ -340,16 +349,15 @@ def brier_decomposition(
     [0.19, 0.065, 0.0625, 0.1875, 0.0, 0.0]
     """
     bins = checked_options(n_bins, binning, 1, False).bins
-    predictions = checked_predictions(probs, labels, from_logits)
     limit = _args.checked_threads(threads)
-    judged = _run.run_judgement(predictions, limit)
-    sums = class_bins(predictions, judged, bins, binning, limit)
-    n = predictions.number
+    brier = _run.run_mean(prediction_batches(probs, labels, from_logits), "brier", limit)
+    sums = class_bins(probs, labels, from_logits, bins, binning, limit)
+    n = sums[0, :, 0].sum()
     counts, confidence, truth, squares, products = np.moveaxis(sums, -1, 0)
     held = np.where(counts > 0, counts, 1)
     frequency = truth.sum(axis=1, keepdims=True) / n
     return BrierDecomposition(
-        float(total(judged.brier) / n),
+        brier,
         float(((confidence - truth) ** 2 / held).sum() / n),
         float((counts * (truth / held - frequency) ** 2).sum() / n),
         float((frequency * (1 - frequency)).sum()),

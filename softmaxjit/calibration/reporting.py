@@ -8,14 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _args
 from .._args.labels import checked_fraction
-from .._args.predictions import checked_count, checked_positive, checked_predictions, checked_true_classes
+from .._args.predictions import batch_height, checked_count, checked_positive, checked_predictions, checked_true_classes
 from .._run_labelled import metrics as _run
 from .._run_labelled import total
 from ..activations import log_softmax
 from .metrics import ReliabilityCurve, curve_of
 from .resampling import BootstrapInterval, interval_of, seed_of
-
-BATCH_ELEMENTS = 1 << 22
 
 
 class CalibrationReport(NamedTuple):
@@ -91,10 +89,9 @@ def calibration_report(
     if kept is not None and kept.shape != x.shape[:1]:
         raise ValueError(f"where has shape {kept.shape}; accepted is {x.shape[:1]}, one for each row of logits")
     judged = _judged(x, truth, temperature, kept, limit)
-    edges = _run.edges_of(judged.confidence, bins, "width")
-    error = float(
-        _run.error_of_bins(_run.run_bins(judged, edges, True).reshape(-1), 0, 3, bins, len(judged.loss), 1, False)
-    )
+    edges = _run.width_edges(bins)
+    sums = _run.run_bins(judged, edges, True)
+    error = float(_run.error_of_bins(sums.reshape(-1), 0, sums.shape[-1], bins, len(judged.loss), 1, False))
     seed = seed_of(rng)  # one, so that all metrics are of the same resamples
 
     def mean(values: NDArray[np.float64]) -> BootstrapInterval:
@@ -108,7 +105,7 @@ def calibration_report(
         mean(judged.loss),
         mean(judged.brier),
         interval_of(error, errors, level),
-        curve_of(judged, edges, True),
+        curve_of(sums, edges),
     )
 
 
@@ -118,13 +115,13 @@ def _judged(
     """Judge rows, batch by batch."""
     checked_count("logits", x)
     labels = checked_true_classes(labels, x.shape[:1], x.shape[1], f"logits of shape {x.shape}")
-    height = max(1, BATCH_ELEMENTS // max(1, x.shape[1]))
+    height = batch_height(x.shape[1])
     parts = []
     for first in range(0, len(x), height):
         some, truth = x[first : first + height], labels[first : first + height]
-        predictions = checked_predictions(_divided(some, temperature), truth, True, "logits")
+        predictions = checked_predictions(_divided(some, temperature), truth, True, "logits", first)
         kept = None if where is None else where[first : first + height]
-        part = _run.run_judgement(predictions, threads, first, kept)
+        part = _run.run_judgement(predictions, threads, kept)
         parts.append(part if kept is None else _run.Judged(*(each[kept] for each in part)))
     judged = _run.Judged(*(np.concatenate(each) for each in zip(*parts, strict=True)))
     if len(judged.loss) == 0:
