@@ -9,11 +9,14 @@ from numba import njit, prange
 from numba.core.errors import TypingError
 
 from softmaxjit import cross_entropy, cross_entropy_and_grad
+from softmaxjit._args.predictions import BATCH_ROWS
 from softmaxjit.calibration import (
+    VectorScalingFit,
     accuracy,
     bootstrap,
     brier_decomposition,
     brier_score,
+    calibration_report,
     expected_calibration_error,
     fit_temperature,
     fit_vector_scaling,
@@ -113,16 +116,14 @@ def scalings(x, labels, weight, max_iter):
     return fit_vector_scaling(x, labels, sample_weight=weight, max_iter=max_iter)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_vector_scaling_has_the_bits_of_python(dtype: Any) -> None:
+def test_vector_scaling_has_the_bits_of_python() -> None:
     weight = RNG.integers(0, 3, 60)
     for max_iter in (500, 3):
-        arguments = X.astype(dtype), LABELS, weight, max_iter
-        result, expected = scalings(*arguments), scalings.py_func(*arguments)
-        assert_same(result, expected)
-        assert type(result) is type(expected)
+        result = scalings(X, LABELS, weight, max_iter)
+        assert_same(result, scalings.py_func(X, LABELS, weight, max_iter))
+        assert type(result) is VectorScalingFit
         assert result.converged == (max_iter == 500)
-    assert not scalings(X.astype(dtype), X.argmax(axis=1), weight, 500).converged
+    assert not scalings(X, X.argmax(axis=1), weight, 500).converged
 
 
 @njit
@@ -187,6 +188,38 @@ def test_resamples_are_those_of_python() -> None:
 
 
 @njit
+def report(x, labels, temperature, where):
+    return (
+        calibration_report(x[:10], labels[:10], rng=3, n_resamples=20),
+        calibration_report(x, labels, temperature=temperature, where=where, rng=3, n_resamples=20, n_bins=4),
+    )
+
+
+def test_reports_have_the_bits_of_python() -> None:
+    where = np.arange(60) % 13 != 11
+    x = X.astype(np.float32)
+    x[where.argmin()] = np.nan  # of a row that does not count
+    for temperature in (1.7, 0.0, np.inf, 1e-20):
+        result, expected = report(x, LABELS, temperature, where), report.py_func(x, LABELS, temperature, where)
+        assert_same(result, expected)
+        assert type(result[0]) is type(expected[0])
+        assert type(result[0].nll) is type(expected[0].nll)
+        assert type(result[0].curve) is type(expected[0].curve)
+
+
+def test_rows_beyond_a_batch_have_the_bits_of_python() -> None:
+    rows = 2 * BATCH_ROWS + 5
+    p = np.random.default_rng(1).dirichlet(np.ones(3), rows)
+    labels = np.random.default_rng(2).integers(3, size=rows)
+    assert_same(of_many(p, labels), of_many.py_func(p, labels))
+
+
+@njit
+def of_many(p, labels):
+    return nll(p, labels), expected_calibration_error(p, labels), reliability_curve(p, labels, n_bins=4)
+
+
+@njit
 def loss_of(x, labels):
     return cross_entropy(x, labels)
 
@@ -204,6 +237,11 @@ def fit_of(x, labels):
 @njit
 def error_of(p, labels, n_bins, norm):
     return expected_calibration_error(p, labels, n_bins=n_bins, norm=norm)
+
+
+@njit
+def report_of(x, labels, temperature, where, rng):
+    return calibration_report(x, labels, temperature=temperature, where=where, rng=rng, n_resamples=2)
 
 
 @njit
@@ -234,6 +272,13 @@ def test_wrong_values_raise() -> None:
         (scalings, (impossible, LABELS, LABELS + 1, 5), "logits holds -inf"),
         (scalings, (nan, LABELS, LABELS + 1, 5), "logits have no likelihood"),
         (error_of, (nan, LABELS, 5, 1), "probs holds a row that is no distribution"),
+        (report_of, (nan, LABELS, 1.0, LABELS >= 0, 0), "probs holds a row that is no distribution"),
+        (report_of, (X, LABELS, -1.0, LABELS >= 0, 0), "temperature"),
+        (report_of, (X, LABELS, 1.0, LABELS < 0, 0), "where is False throughout; accepted is at least one True"),
+        (report_of, (X, LABELS, 1.0, LABELS[:5] >= 0, 0), "where has another length than logits"),
+        (report_of, (X, LABELS, 1.0, LABELS >= 0, -1), "rng is negative"),
+        (report_of, (X, bad, 1.0, LABELS >= 0, 0), "labels holds what is no class"),
+        (error_of, (P, LABELS[:5], 5, 1), "labels has another shape than the logits without the axis of classes"),
         (error_of, (P, LABELS, 0, 1), "n_bins is below 1"),
         (error_of, (P, LABELS, 5, 3), "norm is another number than 1, 2 and inf"),
     ):
@@ -250,6 +295,13 @@ def test_wrong_types_are_typing_errors_that_say_so() -> None:
         (scalings, (X, P, LABELS, 5), "labels has dtype float64; accepted are integers"),
         (scalings, (X, LABELS, LABELS, 0.5), "max_iter has type float64; accepted are integers from 1"),
         (error_of, (P, P, 5, 1), "labels has dtype float64; accepted are integers, the class of each row"),
+        (report_of, (X[0], LABELS, 1.0, LABELS >= 0, 0), "logits has 1 dimensions; accepted are 2, rows and classes"),
+        (
+            report_of,
+            (X, LABELS, 1.0, LABELS, 0),
+            "where has type array(int64, 1d, C); accepted are None and arrays of bool",
+        ),
+        (report_of, (X, LABELS, 1.0, LABELS >= 0, None), "rng has type none; accepted in compiled code are integers"),
         (interval_without_seed, (P, LABELS), "accepted in compiled code are integers, seeds"),
         (interval_of_something, (P, LABELS), "accepted in compiled code are accuracy, nll, brier_score and"),
     ):

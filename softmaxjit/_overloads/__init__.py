@@ -4,6 +4,6 @@ Serial, so that a caller can run it in its own ``prange``; with `out`, rows that
 temperature and no masks or weights, nothing is allocated.
 """
 
-from . import activations, fitting, gradients, losses, metrics, resampling, special, sums
+from . import activations, fitting, gradients, losses, metrics, reporting, resampling, special, sums
 
-__all__ = ["activations", "fitting", "gradients", "losses", "metrics", "resampling", "special", "sums"]
+__all__ = ["activations", "fitting", "gradients", "losses", "metrics", "reporting", "resampling", "special", "sums"]

@@ -8,10 +8,11 @@ from numba import types
 from numba.core import errors
 from numba.np.numpy_support import as_dtype
 
+from .._args.predictions import batch_height
 from .._jit import compiled_as, routine
 from .._kernels.judgement import judge_logits, judge_probabilities
 from .checks import checked_array, result_element
-from .labelled import NOTHING, classes_of, constant_of
+from .labelled import BAD_LABELS_SHAPE, NOTHING, classes_of, constant_of
 from .rows import row_order
 
 FLAGS = (False, True)
@@ -55,6 +56,29 @@ def _judged(probs, labels, judge, dtype, from_logits):
         return p, answers, right, loss, brier, np.empty(0, dtype), truth
 
     return of_answers if probs.ndim == 1 else of_rows
+
+
+height_of_rows = routine(batch_height)
+
+
+def batch_length(probs: Any, labels: Any) -> Any:
+    """Return how many elements of the first axis are a batch; raise where there are none, or not as many labels."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(batch_length)
+def _batch_length(probs, labels):
+    of_answers = probs.ndim == 1
+
+    def implementation(probs, labels):
+        if probs.size == 0:
+            raise ValueError(NOTHING)
+        if len(labels) != len(probs):
+            raise ValueError(BAD_LABELS_SHAPE)
+        n = 1 if of_answers else probs.shape[-1]
+        return max(1, height_of_rows(n) // (probs.size // n // len(probs)))
+
+    return implementation
 
 
 @routine

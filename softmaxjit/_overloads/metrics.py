@@ -14,10 +14,11 @@ from .._kernels.cross_entropy import total_of
 from .._kernels.softmax import softmax_rows
 from .._kernels.temperature import ONE_FOR_ALL
 from .checks import refuse_threads
-from .judgement import FLAGS, judge_of, judged
+from .judgement import FLAGS, batch_length, judge_of, judged
 from .labelled import constant_of
 
 FLOAT64 = np.dtype(np.float64)
+ReliabilityCurve = calibration.ReliabilityCurve
 
 
 def _overload_mean(function: Any, place: int) -> None:
@@ -28,18 +29,30 @@ def _overload_mean(function: Any, place: int) -> None:
         total = total_of.compiled(FLOAT64)
 
         def implementation(probs, labels, from_logits=False, threads=None):
-            values = judged(probs, labels, judge, dtype, logits)[place]
-            return mean_of(values, total)
+            height = batch_length(probs, labels)
+            totals, number = np.empty((len(probs) + height - 1) // height), 0
+            for k in range(totals.size):
+                some, truth = probs[k * height : (k + 1) * height], labels[k * height : (k + 1) * height]
+                values = judged(some, truth, judge, dtype, logits)[place]
+                totals[k] = sum_of(values, total)
+                number += values.size
+            return sum_of(totals, total) / number
 
         return implementation
 
 
 @routine
-def mean_of(values, total):
-    """Return the mean of numbers."""
+def sum_of(values, total):
+    """Return the sum of numbers."""
     out = np.empty(1)
     total(values, out)
-    return out[0] / values.size
+    return out[0]
+
+
+@routine
+def mean_of(values, total):
+    """Return the mean of numbers."""
+    return sum_of(values, total) / values.size
 
 
 # What `judged` returns of them.
@@ -95,6 +108,40 @@ def bins_of() -> Any:
     return routine(implementation)
 
 
+def width_bins_of(judge: Any, dtype: Any, logits: bool) -> Any:
+    """Return what sums up the predictions in each bin of equal width, batch by batch."""
+    bins_of_rows = bins_of()
+
+    def implementation(probs, labels, edges):
+        height = batch_length(probs, labels)
+        sums = np.zeros(SUMS * (edges.size - 1))
+        for first in range(0, len(probs), height):
+            some, truth = probs[first : first + height], labels[first : first + height]
+            confidence, true, _, _, _, _, _ = judged(some, truth, judge, dtype, logits)
+            added = bins_of_rows(confidence, true, edges, False)
+            for k in range(sums.size):
+                sums[k] += added[k]
+        return sums
+
+    return routine(implementation)
+
+
+def binned_of(judge: Any, dtype: Any, logits: bool, mass: bool) -> Any:
+    """Return what finds the edges of bins and sums up the predictions in each."""
+    bins_of_rows, width_bins = bins_of(), width_bins_of(judge, dtype, logits)
+
+    def of_width(probs, labels, bins):
+        edges = edges_of(np.empty(0), bins, False)
+        return edges, width_bins(probs, labels, edges)
+
+    def of_mass(probs, labels, bins):
+        confidence, truth, _, _, _, _, _ = judged(probs, labels, judge, dtype, logits)
+        edges = edges_of(confidence, bins, True)
+        return edges, bins_of_rows(confidence, truth, edges, True)
+
+    return routine(of_mass if mass else of_width)
+
+
 @routine
 def edges_of_classes(rows, n, bins, mass):
     """Return the edges of all classes one after another, or once where all have the same."""
@@ -127,7 +174,7 @@ def _expected_calibration_error(
     judge, dtype, logits = judge_of(probs, labels, from_logits)
     mass = constant_of("binning", binning, BINNINGS) == "mass"
     by_class = constant_of("classwise", classwise, FLAGS)
-    bins_of_rows = bins_of()
+    binned = binned_of(judge, dtype, logits, mass)
     sums_of_classes = class_sums_of(probs, dtype, logits)
 
     def of_confidence(
@@ -143,10 +190,9 @@ def _expected_calibration_error(
     ):
         exponent = np.float64(norm)
         check_error_options(n_bins, exponent, debias)
-        confidence, truth, _, _, _, _, _ = judged(probs, labels, judge, dtype, logits)
-        edges = edges_of(confidence, n_bins, mass)
-        sums = bins_of_rows(confidence, truth, edges, mass)
-        return rooted(error_of_bins(sums, 0, SUMS, n_bins, confidence.size, exponent, debias), exponent)
+        _, sums = binned(probs, labels, n_bins)
+        rows = probs.size // (probs.shape[-1] if probs.ndim > 1 else 1)
+        return rooted(error_of_bins(sums, 0, SUMS, n_bins, rows, exponent, debias), exponent)
 
     def of_classes(
         probs,
@@ -206,22 +252,26 @@ def _reliability_curve(probs, labels, n_bins=15, binning="width", from_logits=Fa
     checked_options(n_bins, 1, False)
     judge, dtype, logits = judge_of(probs, labels, from_logits)
     mass = constant_of("binning", binning, BINNINGS) == "mass"
-    bins_of_rows = bins_of()
-    result_of = calibration.ReliabilityCurve
+    binned = binned_of(judge, dtype, logits, mass)
 
     def implementation(probs, labels, n_bins=15, binning="width", from_logits=False, threads=None):
         check_error_options(n_bins, 1.0, False)
-        confidence, truth, _, _, _, _, _ = judged(probs, labels, judge, dtype, logits)
-        edges = edges_of(confidence, n_bins, mass)
-        sums = bins_of_rows(confidence, truth, edges, mass)
-        counts, means, accuracy = np.empty(n_bins, np.int64), np.empty(n_bins), np.empty(n_bins)
-        for b in range(n_bins):
-            counts[b] = sums[SUMS * b]
-            means[b] = sums[SUMS * b + 1] / sums[SUMS * b]
-            accuracy[b] = sums[SUMS * b + 2] / sums[SUMS * b]
-        return result_of(edges, counts, means, accuracy)
+        edges, sums = binned(probs, labels, n_bins)
+        return curve_of(edges, sums)
 
     return implementation
+
+
+@routine
+def curve_of(edges, sums):
+    """Return the bins of a diagram from their sums."""
+    bins = edges.size - 1
+    counts, means, accuracy = np.empty(bins, np.int64), np.empty(bins), np.empty(bins)
+    for b in range(bins):
+        counts[b] = sums[SUMS * b]
+        means[b] = sums[SUMS * b + 1] / sums[SUMS * b]
+        accuracy[b] = sums[SUMS * b + 2] / sums[SUMS * b]
+    return ReliabilityCurve(edges, counts, means, accuracy)
 
 
 @compiled_as(calibration.brier_decomposition)

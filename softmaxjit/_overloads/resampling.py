@@ -16,6 +16,7 @@ from .labelled import constant_of
 from .metrics import MEANS, bins_of, check_error_options, checked_options, edges_of, mean_of
 
 FLOAT64 = np.dtype(np.float64)
+BootstrapInterval = calibration.BootstrapInterval
 ACCEPTED = "accuracy, nll, brier_score and expected_calibration_error without classwise"
 
 
@@ -40,8 +41,7 @@ def _bootstrap(
     is_error = function is calibration.expected_calibration_error
     if not (is_error or function in MEANS) or constant_of("classwise", classwise, FLAGS):
         raise errors.NumbaTypeError(f"metric has type {metric}; accepted in compiled code are {ACCEPTED}")
-    if not isinstance(rng, int | types.Integer):
-        raise errors.NumbaTypeError(f"rng has type {rng}; accepted in compiled code are integers, seeds")
+    checked_seed(rng)
     checked_options(n_bins, norm, debias)
     judge, dtype, logits = judge_of(probs, labels, from_logits)
     mass = constant_of("binning", binning, BINNINGS) == "mass"
@@ -64,7 +64,6 @@ def _bootstrap(
         return mean_of(judgement[place], total)
 
     resample = routine(of_error if is_error else of_mean)
-    result_of = calibration.BootstrapInterval
 
     def implementation(
         metric,
@@ -85,13 +84,32 @@ def _bootstrap(
             raise ValueError("n_resamples is below 1 or confidence_level not between 0 and 1")
         judgement = judged(probs, labels, judge, dtype, logits)
         out = np.empty(n_resamples)
-        value = resample(judgement, n_bins, np.float64(norm), debias, np.uint64(rng), out)
-        ordered = np.sort(out)
-        low = quantile(ordered, (1.0 - confidence_level) / 2.0)
-        high = quantile(ordered, (1.0 + confidence_level) / 2.0)
-        return result_of(value, low, high, confidence_level, out)
+        value = resample(judgement, n_bins, np.float64(norm), debias, seed_of(rng), out)
+        return interval_of(value, out, confidence_level)
 
     return implementation
+
+
+def checked_seed(rng):
+    """Raise where `rng` is no integer by type."""
+    if not isinstance(rng, int | types.Integer):
+        raise errors.NumbaTypeError(f"rng has type {rng}; accepted in compiled code are integers, seeds")
+
+
+@routine
+def seed_of(rng):
+    """Return 63 bits that decide all draws."""
+    if rng < 0:
+        raise ValueError("rng is negative; accepted in compiled code are integers from 0, seeds")
+    return np.uint64(rng)
+
+
+@routine
+def interval_of(value, distribution, level):
+    """Return the interval of a metric from its distribution over resamples."""
+    ordered = np.sort(distribution)
+    low, high = quantile(ordered, (1.0 - level) / 2.0), quantile(ordered, (1.0 + level) / 2.0)
+    return BootstrapInterval(value, low, high, level, distribution)
 
 
 @routine

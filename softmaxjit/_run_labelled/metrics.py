@@ -15,6 +15,7 @@ from .._kernels import bootstrap as _bootstrap
 from .._kernels.bins import CLASS_SUMS, PARTS, SUMS, bin_classes, bin_rows
 from .._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
 from .._kernels.judgement import judge_logits, judge_probabilities
+from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from . import FLOAT64, Array, granted, has_kernel, total
 
 error_of_bins = getattr(_bins.error_of_bins, "py_func", _bins.error_of_bins)
@@ -187,3 +188,8 @@ def run_draw(seed: int, resample: int, count: int) -> Array:
         return np.random.default_rng([seed, resample]).integers(count, size=count)
     draw_rows.compiled(FLOAT64)(np.uint64(seed), resample, places)
     return places
+
+
+def divides_well(temperature: float) -> bool:
+    """Whether logits can be divided by a temperature, of which elsewhere only the kernels of softmax make anything."""
+    return SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE

@@ -1,7 +1,13 @@
 """Calibration: whether a classifier is as often right as it is sure, and what to do where it is not.
 
-Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``,
-all but `fit_vector_scaling`, `calibration_report` and `reliability_diagram`.
+Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``, all but
+`reliability_diagram`; `bootstrap` and `calibration_report` take a seed as `rng` there.
+
+What they need beside the input, whatever the number of classes: metrics with bins of equal width one batch of rows,
+1 to 3 MB; `fit_temperature` and `fit_vector_scaling` 8 bytes a row; what needs all rows at once, bins of equal
+mass and resamples, 32 to 48.  Labels of another dtype than int64, and logits in another order than C's, are copied by
+fits, ``classwise`` and what needs all rows; everything copies them inside ``@njit``, metrics with bins of equal width
+batch by batch.
 """
 
 from .diagram import reliability_diagram

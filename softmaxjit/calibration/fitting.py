@@ -82,6 +82,8 @@ def fit_temperature(
     takes both.  Temperatures above 2**40 or below 2**-40, which logits as large or small would need, are not tried:
     ``at_bound`` then comes with that number.
 
+    Beside the logits it needs 8 bytes a row, for weights, and as many blocks of sums as there are 16384 logits.
+
     The result has the same bits for any number of threads, and fits that of extended precision to 1e-9 in float64, 1e-6
     in float32, for logits of the sizes that classifiers have.
 
@@ -213,7 +215,7 @@ def fit_vector_scaling(
     if not math.isfinite(found.value):
         raise ValueError(MINUS_INFINITY)
     # Were every label more probable than not, to double all parameters would make it more so, without end.
-    smallest = weight[weight > 0].min()
+    smallest = weight.min(where=weight > 0, initial=math.inf)
     endless = n > 1 and found.value * number < math.log(2) * smallest
     bias = found.place[n:] - total(found.place[n:]) / n
     return VectorScalingFit(

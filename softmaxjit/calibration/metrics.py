@@ -65,7 +65,7 @@ def expected_calibration_error(
         Number of bins.
     binning : {"width", "mass"}, default "width"
         Bins of equal width; or of as nearly equal numbers of rows as equal confidences allow, with the edges at
-        quantiles.  Bins are (a, b], and 0 is in the first.
+        quantiles, for which all confidences are held at once.  Bins are (a, b], and 0 is in the first.
     norm : {1, 2, inf}, default 1
         The exponent q: the mean gap, its root mean square, or the largest gap of any bin.
     classwise : bool, default False
@@ -94,6 +94,9 @@ def expected_calibration_error(
     Notes
     -----
     With few rows in a bin this error is too large even of perfect probabilities: see `debias`, and `bootstrap`.
+
+    Bins of equal width are filled batch by batch, in 1 to 3 MB whatever the number of rows; bins of equal mass take 32
+    to 48 bytes a row, and with `classwise` 64 MB or, if that is more, 16 bytes a row beside.
 
     References
     ----------

@@ -1,6 +1,5 @@
 """All that tells how well a classifier is calibrated, with intervals, from one pass over its logits."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +67,10 @@ def calibration_report(
     TypeError, ValueError
         As in `expected_calibration_error` and `bootstrap`.
 
+    Notes
+    -----
+    Beside the logits it needs one batch of them and, for the resamples, 40 bytes a row.
+
     Examples
     --------
     >>> import numpy as np
@@ -133,7 +136,7 @@ def _divided(x: NDArray[Any], temperature: float) -> NDArray[Any]:
     """Return logits whose softmax at temperature 1 is that of `x` at `temperature`."""
     if temperature == 1:
         return x
-    if 0 < temperature < math.inf:
+    if _run.divides_well(temperature):
         dtype = np.float64 if x.dtype.kind in "biu" else np.result_type(x.dtype, np.float32)
         return np.asarray(np.divide(x, temperature, dtype=dtype))
     return np.asarray(log_softmax(x, temperature=temperature))

@@ -74,6 +74,8 @@ def bootstrap(
 
     Notes
     -----
+    Of the four metrics, 40 bytes a row are needed, since all resamples are of the same judgements of rows.
+
     These are percentiles.  A calibration error is biased upwards, and that of a resample once more, so that its
     interval may lie above the value where that is near 0; `expected_calibration_error` with `debias` is less so.
 
