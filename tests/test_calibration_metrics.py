@@ -9,6 +9,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
 from softmaxjit import cross_entropy, softmax
+from softmaxjit._args.predictions import BATCH_ROWS
 from softmaxjit.calibration import (
     accuracy,
     brier_decomposition,
@@ -18,60 +19,34 @@ from softmaxjit.calibration import (
     reliability_curve,
 )
 
+from .calibration_peers import inputs
 from .children import run
 from .oracles import DTYPES
 from .test_activations import LAYOUTS
 
 METRICS = (accuracy, nll, brier_score, expected_calibration_error)
 
-# Inputs that every library can be given without a generator of random numbers.
 ROWS = np.arange(600)
 LOGITS = 4 * np.sin(0.37 * ROWS[:, np.newaxis] * (np.arange(5) + 1) + np.arange(5))
-LABELS = np.where(ROWS % 3 == 0, ROWS // 3 % 5, LOGITS.argmax(axis=1))
-PROBS = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
-YES, ANSWERS = PROBS[:, 0].copy(), (LABELS == 0).astype(int)
+PROBS, LABELS = inputs()["classes"]  # their softmax
+YES, ANSWERS = inputs()["yes"]
 
 
-def test_agrees_with_torchmetrics() -> None:
-    # torchmetrics 1.9.0 with PyTorch 2.13.0: multiclass_calibration_error, in float32, and binary_calibration_error.
-    for bins, expected in (
-        (10, (0.15818306803703308, 0.1902170330286026, 0.4649096727371216)),
-        (15, (0.15532395243644714, 0.18892168998718262, 0.4752492308616638)),
-    ):
-        errors = [expected_calibration_error(PROBS, LABELS, n_bins=bins, norm=q) for q in (1, 2, np.inf)]
-        assert errors == pytest.approx(expected, rel=1e-6)
-    errors = [expected_calibration_error(YES, ANSWERS, n_bins=10, norm=q) for q in (1, 2, np.inf)]
-    assert errors == pytest.approx((0.08959385507545888, 0.11438507215977757, 0.2923095925165342), rel=1e-13)
-
-
-@pytest.mark.parametrize(
-    ("norm", "debias", "classwise", "expected"),
-    [
-        (1, False, False, 0.15325925721905576),
-        (2, False, False, 0.19117150317278309),
-        (2, True, False, 0.1775412701309202),
-        (1, False, True, 0.0759591660090733),
-        (2, False, True, 0.09605352870136921),
-        (2, True, True, 0.08166665640974381),
-    ],
-)
-def test_agrees_with_uncertainty_calibration(norm: int, debias: bool, classwise: bool, expected: float) -> None:
-    # uncertainty-calibration 0.1.4: get_calibration_error, with modes top-label and marginal and 15 bins of equal mass.
-    for x, from_logits in ((PROBS, False), (LOGITS, True)):
-        error = expected_calibration_error(
+@pytest.mark.parametrize(("norm", "debias", "classwise"), [(1, False, False), (2, True, True)])
+def test_logits_and_their_probabilities_have_the_same_error(norm: int, debias: bool, classwise: bool) -> None:
+    of_probs, of_logits = (
+        expected_calibration_error(
             x, LABELS, binning="mass", norm=norm, debias=debias, classwise=classwise, from_logits=from_logits
         )
-        assert error == pytest.approx(expected, rel=1e-12)
+        for x, from_logits in ((PROBS, False), (LOGITS, True))
+    )
+    assert of_logits == pytest.approx(of_probs, rel=1e-12)
 
 
-def test_agrees_with_uncertainty_calibration_on_yes_or_no() -> None:
-    # The same, of one dimension.
-    for debias, expected in ((False, 0.0995190196520422), (True, 0.08512921936945199)):
-        error = expected_calibration_error(YES, ANSWERS, binning="mass", norm=2, debias=debias)
-        assert error == pytest.approx(expected, rel=1e-12)
-        assert expected_calibration_error(
-            YES, ANSWERS, binning="mass", norm=2, debias=debias, classwise=True
-        ) == pytest.approx(expected, rel=1e-12)
+def test_a_yes_or_no_question_is_one_class() -> None:
+    for options in ({}, {"binning": "mass", "norm": 2, "debias": True}):
+        of_class = expected_calibration_error(YES, ANSWERS, classwise=True, **options)
+        assert of_class == pytest.approx(expected_calibration_error(YES, ANSWERS, **options), rel=1e-12)
 
 
 @pytest.mark.parametrize(("binning", "strategy"), [("width", "uniform"), ("mass", "quantile")])
@@ -186,6 +161,40 @@ def test_any_number_of_threads_gives_the_same_bits(from_logits: bool) -> None:
     assert brier_decomposition(x, labels, from_logits=from_logits) == brier_decomposition(
         x, labels, from_logits=from_logits, threads=1
     )
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_batches_change_nothing(from_logits: bool) -> None:
+    x = np.random.default_rng(0).standard_normal((2 * BATCH_ROWS + 5, 2)) * 3
+    labels = np.random.default_rng(1).integers(2, size=len(x))
+    x = x if from_logits else softmax(x)
+    parts = [slice(None, BATCH_ROWS), slice(BATCH_ROWS, 2 * BATCH_ROWS), slice(2 * BATCH_ROWS, None)]
+    for p in (x, x[:, 0].copy()):
+        for metric in (accuracy, nll, brier_score):
+            whole = metric(p, labels, from_logits=from_logits)
+            each = [metric(p[part], labels[part], from_logits=from_logits) for part in parts]
+            assert whole == pytest.approx(np.average(each, weights=[BATCH_ROWS, BATCH_ROWS, 5]), rel=1e-13)
+            for threads in (1, 2):
+                assert metric(p, labels, from_logits=from_logits, threads=threads) == whole
+        curve = reliability_curve(p, labels, from_logits=from_logits)
+        curves = [reliability_curve(p[part], labels[part], from_logits=from_logits) for part in parts]
+        assert curve.counts.tolist() == sum(each.counts for each in curves).tolist()
+        right = sum(each.counts * np.nan_to_num(each.accuracy) for each in curves)
+        np.testing.assert_allclose(curve.accuracy * curve.counts, np.where(curve.counts > 0, right, np.nan), rtol=1e-13)
+
+
+def test_a_wrong_row_beyond_a_batch_is_named() -> None:
+    x = np.full((BATCH_ROWS + 9, 2), 0.5)
+    x[BATCH_ROWS + 7, 1] = np.nan
+    labels = np.zeros(len(x), int)
+    for metric in (*METRICS, reliability_curve, brier_decomposition):
+        with pytest.raises(ValueError, match=f"probs holds nan in row {BATCH_ROWS + 7}; accepted"):
+            metric(x, labels)
+        with pytest.raises(ValueError, match=f"probs holds nan in row {BATCH_ROWS + 7}; accepted"):
+            metric(x[:, 1], labels)
+    labels[BATCH_ROWS + 3] = 2
+    with pytest.raises(ValueError, match=f"labels holds 2 at {BATCH_ROWS + 3}; accepted"):
+        accuracy(x, labels)
 
 
 def test_float16_and_extended_precision() -> None:
