@@ -50,3 +50,33 @@ class Softmax:
         more = largest_so_far() - before
         if more > x.nbytes // 2 + SPARE:
             raise MemoryError(f"{more / 1e6:.0f} MB more for logits of {x.nbytes / 1e6:.0f} MB")
+
+
+class Metrics:
+    """That calibration needs little beside its logits: of metrics a batch, of a fit a number for each row."""
+
+    timeout = 300
+    param_names = ("operation", "rows")
+    params = (
+        ("expected_calibration_error", "reliability_curve", "brier_score", "nll", "accuracy", "fit_temperature"),
+        (4_000_000, 16_000_000),
+    )
+
+    def setup_cache(self) -> None:
+        """Compile the kernels in another process, as that takes 100 MB."""
+        fill_cache(self)
+
+    setup_cache.timeout = 600
+
+    def peakmem_of_logits(self, operation: str, rows: int) -> None:
+        """Raise MemoryError, so that the benchmark fails, if the call took more than its numbers of 8 bytes a row."""
+        x, labels = np.ones((rows, 4), np.float32), np.zeros(rows, np.int64)
+        labels[::2] = 1
+        x[:, 0] = 2
+        is_fit = operation.startswith("fit")
+        function = getattr(softmaxjit.calibration, operation)
+        before = largest_so_far()
+        function(x, labels, **({} if is_fit else {"from_logits": True}))
+        more = largest_so_far() - before
+        if more > 8 * rows * is_fit + SPARE:
+            raise MemoryError(f"{more / 1e6:.0f} MB more for {rows} rows")
