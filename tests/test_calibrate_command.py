@@ -153,7 +153,7 @@ def test_a_report_is_the_metrics_of_the_rows_that_count(monkeypatch: pytest.Monk
     assert report.expected_calibration_error.value == expected_calibration_error(kept, labels, from_logits=True)
     for ours, curve in zip(report.curve, reliability_curve(kept, labels, from_logits=True), strict=True):
         np.testing.assert_array_equal(ours, curve)
-    monkeypatch.setattr("softmaxjit.calibration.reporting.BATCH_ELEMENTS", 100)
+    monkeypatch.setattr("softmaxjit._args.predictions.BATCH_ELEMENTS", 100)
     again = calibration_report(x, LABELS, where=where, rng=0, n_resamples=60, temperature=2.0)
     for name in ("accuracy", "nll", "brier_score", "expected_calibration_error"):
         assert getattr(again, name).distribution.tobytes() == getattr(report, name).distribution.tobytes()
