@@ -74,6 +74,7 @@ def test_vector_scaling_knows_no_unit_and_no_offset() -> None:
     other = fit_vector_scaling(X + np.array([1000, -300, 50]), LABELS)
     assert other.converged
     np.testing.assert_allclose(other.scale, fit.scale, rtol=1e-6)
+    assert not fit_vector_scaling(X * 1e200, LABELS).converged  # beyond all temperatures that are tried
     assert fit_vector_scaling(-X, LABELS).nll_after == pytest.approx(fit.nll_after, rel=1e-13)
 
 

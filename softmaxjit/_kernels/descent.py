@@ -18,13 +18,14 @@ MEMORY = 12  # steps that are remembered
 HALVINGS = 30  # of a step that does not lead downwards
 SUFFICIENT = 1e-4  # part of the decrease that the slope promises
 ROUNDING = 4e-16  # of a value, which may hide the decrease
+NEGLIGIBLE = 1e-9  # part of a value: a larger decrease that is promised is no rounding error
 RIDGE = 1e-8  # makes blocks invertible where logits of a class are all the same
 LONGEST = 16.0  # step of a bias, in nats, where the curvature has vanished
 
 # Numbers of a search.
 STATUS, VALUE, FALL, SLOPE, LENGTH, TRIES, PAIRS = range(7)
 SEARCH = 7 + MEMORY  # and a factor for each remembered step
-STARTED, SEARCHING, FOUND, FAILED = range(4)
+STARTED, SEARCHING, FOUND, STUCK, FAILED = range(5)
 
 # Vectors of a search: the lowest place so far, its gradient, its curvature (three numbers for each class), where to go
 # from there, and as many steps and changes of the gradient as are remembered.
@@ -125,8 +126,9 @@ def descend(value, gradient, curvature, numbers, vectors, target):
     """Take note of an evaluation at `target`, and write there where the next one is to be.
 
     `numbers` and `vectors` hold the search: SEARCH zeros and VECTORS times as many as there are parameters, to begin
-    with.  Where the status is FOUND or FAILED, `target` is where the function is lowest, or has no value.  It is found
-    where the function can fall by TOLERANCE at most, as far as slope and curvature say, or did by rounding errors.
+    with.  Where the status is FOUND, `target` is where the function is lowest; STUCK, the lowest place that was tried,
+    as second derivatives are beyond float64 or vanish; FAILED, where the function has no value.  It is found where the
+    function can fall by TOLERANCE at most, as far as slope and curvature say, or fell by no more than rounding errors.
 
     References
     ----------
@@ -150,10 +152,11 @@ def descend(value, gradient, curvature, numbers, vectors, target):
         numbers[LENGTH] *= 0.5
         numbers[TRIES] += 1.0
         if numbers[TRIES] == HALVINGS:  # as low as rounding lets it be, unless remembered steps mislead
-            numbers[STATUS] = FOUND if numbers[PAIRS] == 0.0 else SEARCHING
+            if numbers[PAIRS] == 0.0:
+                numbers[STATUS] = FOUND if -numbers[SLOPE] <= NEGLIGIBLE * abs(numbers[VALUE]) else STUCK
             numbers[PAIRS] = 0.0
             direct(numbers, vectors, size)
-    length = 0.0 if numbers[STATUS] == FOUND else numbers[LENGTH]
+    length = numbers[LENGTH] if numbers[STATUS] == SEARCHING else 0.0
     for k in range(size):
         target[k] = vectors[_PLACE * size + k]
         if length > 0.0:

@@ -11,7 +11,7 @@ from .. import calibration
 from .._jit import compiled_as, routine
 from .._kernels.bins import PARTS
 from .._kernels.cross_entropy import total_of
-from .._kernels.descent import FOUND, SEARCH, SEARCHING, STARTED, STATUS, VALUE, VECTORS, descend
+from .._kernels.descent import FAILED, FOUND, SEARCH, SEARCHING, STARTED, STATUS, VALUE, VECTORS, descend
 from .._kernels.likelihood import DISTANCES, MOMENTS, labelled_distances, likelihood_rows
 from .._kernels.newton import HIGHEST_BETA, LOWEST_BETA, next_search, search_from
 from .._kernels.targets import CLASSES
@@ -110,7 +110,7 @@ def _fit_vector_scaling(logits, labels, axis=-1, sample_weight=None, max_iter=50
             evaluations += 1
         if numbers[STATUS] == SEARCHING:
             place[:] = vectors[: 2 * n]
-        elif numbers[STATUS] != FOUND:
+        elif numbers[STATUS] == FAILED:
             raise ValueError(MINUS_INFINITY)
         endless = n > 1 and numbers[VALUE] * number < math.log(2.0) * smallest_of_positive(weight)
         total(place[n:], out)
