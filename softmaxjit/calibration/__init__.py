@@ -1,7 +1,7 @@
 """Calibration: whether a classifier is as often right as it is sure, and what to do where it is not.
 
 Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``, all but
-`reliability_diagram`; `bootstrap` and `calibration_report` take a seed as `rng` there.
+`reliability_diagram`; `bootstrap` and `calibration_report` take a seed as ``rng`` there.
 
 What they need beside the input, whatever the number of classes: metrics with bins of equal width one batch of rows,
 1 to 3 MB; `fit_temperature` and `fit_vector_scaling` 8 bytes a row; what needs all rows at once, bins of equal
