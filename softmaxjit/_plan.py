@@ -9,15 +9,16 @@ import numpy as np
 from . import _plain
 from ._carriers import carrier_of
 from ._jit import Kernel
+from ._kernels.across import softmax_across
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
 from ._kernels.log_softmax import log_softmax_rows
 from ._kernels.log_tiles import log_softmax_across, log_softmax_short_rows, logsumexp_across, logsumexp_short_rows
 from ._kernels.logsumexp import logsumexp_rows
 from ._kernels.long_rows import softmax_long_rows
+from ._kernels.short_rows import softmax_short_rows
 from ._kernels.softmax import softmax_rows
 from ._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from ._kernels.tiles import softmax_across, softmax_short_rows
 from ._kernels.weighted import weighted_logsumexp_rows
 
 KERNELS = {
@@ -61,12 +62,12 @@ PARTS_PER_THREAD = 2
 # row of 10 float32 took 23 (log_softmax 31) ns so and 70 (95) alone, of 40 52 (58) and 88 (92); of 32 float64 104 (140)
 # and 132 (187), and as long as alone where all tiles are read again for confident rows; so did 48 float32.
 #
-# Of 64 bytes, where more is done while a row waits: of the time one by one, softmax of 32, 48, 64 and 96 float32 took
-# 0.53, 0.66, 0.95 and 1.18, of 32, 40 and 64 float64 0.75, 0.87 and 1.12; log_softmax of 64, 96, 128 and 160 float32
-# 0.54, 0.73, 0.93 and 1.06, of float64 0.70, 0.82, 0.92 and 1.04; logsumexp less (one core with AVX-512, which others
-# share, processor time).
-_OF_LOG = {32: {4: 40, 8: 31}, 64: {4: 112, 8: 112}}
-_OF_SOFTMAX = {32: {4: 24, 8: 15}, 64: {4: 60, 8: 40}}
+# Of 64 bytes, where more is done while a row waits: of the time one by one, softmax of 32, 48, 64, 80 and 96 float32
+# took 0.44, 0.63, 0.75, 0.87 and 1.06, of 32, 40, 48 and 64 float64 0.78, 0.91, 1.02 and 1.26; log_softmax of 64, 96,
+# 128 and 160 float32 0.62, 0.81, 0.91 and 1.04, of float64 0.78, 0.95, 0.89 and 1.17; logsumexp less (one core with
+# AVX-512, which others share, processor time).
+_OF_LOG = {32: {4: 40, 8: 31}, 64: {4: 128, 8: 128}}
+_OF_SOFTMAX = {32: {4: 24, 8: 15}, 64: {4: 80, 8: 40}}
 SHORT_ROW = {"softmax": _OF_SOFTMAX, "log_softmax": _OF_LOG, "logsumexp": _OF_LOG}
 
 # So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.

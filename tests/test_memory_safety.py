@@ -14,6 +14,7 @@ import pytest
 from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
 from softmaxjit._jit import routine
+from softmaxjit._kernels.across import softmax_across
 from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
@@ -25,9 +26,9 @@ from softmaxjit._kernels.log_tiles import (
     logsumexp_short_rows,
 )
 from softmaxjit._kernels.long_rows import softmax_long_rows
+from softmaxjit._kernels.short_rows import softmax_short_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
-from softmaxjit._kernels.tiles import softmax_across, softmax_short_rows
 from softmaxjit._kernels.weighted import weighted_logsumexp_rows
 from softmaxjit._plan import LONG_ROW, LONGEST_ACROSS
 from softmaxjit._simd.memory import data_of, load, load_part, store, store_part

@@ -1,4 +1,4 @@
-"""Squares of vectors, and numbers of another width."""
+"""Rows and columns of vectors, tuples of them, and numbers of another width."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ import pytest
 
 from softmaxjit._jit import routine
 from softmaxjit._simd.arithmetic import both, nearest_integer
+from softmaxjit._simd.fields import load_fields, store_fields
 from softmaxjit._simd.lanes import widen
-from softmaxjit._simd.memory import data_of, element_like, load, load_float64, store, store_float64
-from softmaxjit._simd.transpose import load_square, store_square, transposed
+from softmaxjit._simd.memory import data_of, element_like, lanes, load, load_float64, store, store_float64
+from softmaxjit._simd.transpose import load_columns, load_square, store_columns, store_square, transposed
 
 from .oracles import DTYPES
 
@@ -41,6 +42,54 @@ def test_where_stored_vectors_overlap_the_next_one_stays(dtype: Any) -> None:
     turn(source, 0, width, target, 0, 3)
     square = source.reshape(width, width).T
     np.testing.assert_array_equal(target, np.concatenate([square[:-1, :3].ravel(), square[-1]]))
+
+
+@routine
+def apart_and_together(rows, columns, again):
+    a, b = load_columns(data_of(rows), 1, 2)
+    store(data_of(columns), 0, a)
+    store(data_of(columns), columns.size // 2, b)
+    store_columns(data_of(again), 1, 2, (a, b))
+
+
+@routine
+def apart_and_together_by_three(rows, columns, again):
+    a, b, c = load_columns(data_of(rows), 1, 3)
+    store(data_of(columns), 0, a)
+    store(data_of(columns), columns.size // 3, b)
+    store(data_of(columns), columns.size // 3 * 2, c)
+    store_columns(data_of(again), 1, 3, (a, b, c))
+
+
+@DTYPE
+@pytest.mark.parametrize(("n", "function"), [(2, apart_and_together), (3, apart_and_together_by_three)])
+def test_rows_of_few_elements_are_taken_apart_and_joined(n: int, function: Any, dtype: Any) -> None:
+    width = 64 // np.dtype(dtype).itemsize
+    rows = np.arange(width * n + 2, dtype=dtype)
+    columns, again = np.zeros(n * width, dtype), np.zeros_like(rows)
+    function(rows, columns, again)
+    np.testing.assert_array_equal(columns.reshape(n, width), rows[1:-1].reshape(width, n).T)
+    np.testing.assert_array_equal(again, [0, *rows[1:-1], 0])
+
+
+@routine
+def fields_kept(x, lines, out):
+    fields = (load(data_of(x), 0), 2.0, (load(data_of(x), lanes(data_of(x))),))
+    store_fields(data_of(lines), 1, lines.size // 2, fields)
+    kept = load_fields(data_of(lines), 1, lines.size // 2, (fields[0], 3.0, fields[2]))
+    store(data_of(out), 0, kept[0])
+    store(data_of(out), lanes(data_of(x)), kept[2][0])
+    return kept[1]
+
+
+@DTYPE
+def test_fields_that_are_vectors_are_kept_in_lines(dtype: Any) -> None:
+    width = 64 // np.dtype(dtype).itemsize
+    x = np.arange(2 * width, dtype=dtype)
+    lines, out = np.zeros(2 * (width + 3), dtype), np.zeros(2 * width, dtype)
+    assert fields_kept(x, lines, out) == 3.0
+    np.testing.assert_array_equal(out, x)
+    np.testing.assert_array_equal(lines.reshape(2, -1)[:, 1 : width + 1].ravel(), x)
 
 
 @routine

@@ -3,9 +3,12 @@
 A tile is a flat array in which element i of row c is at ``i * stride + c``; 2 L lines follow the last, L the lanes of
 a vector.  What describes a row, in the row kernels a number, is here a vector with a row in each lane; the functions
 that make it are the same, and the sums of a row are taken in the same order, so each row's result has the same bits.
+
+A function of columns leaves in a tile what `finished` makes results of, with the ending that it returns: the last pass
+is also the way out of the tile.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -170,20 +173,36 @@ def _total_size(vector):
     return lambda vector: size
 
 
-@helper
-def scale_columns(tile, start, stride, n, high, low):
-    """Multiply rows by 2**-HEADROOM (high + low)."""
-    limits = limits_of(tile)
-    unscale = splat(tile, 1.0 / limits.headroom)
-    smallest = splat(tile, limits.smallest)
-    for i in range(n):
-        at = start + i * stride
-        store(tile, at, scaled_element(load(tile, at), high, low, smallest, unscale, False))
+class Scaling(NamedTuple):
+    """What is left to do with the exponentials of rows: they are multiplied by 2**-HEADROOM (high + low)."""
+
+    high: Any
+    low: Any
+
+
+def finished(tile: Any, v: Any, ending: Any) -> Any:
+    """Return results, from what the function of columns left in a vector of the tile, and from what it returned."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(finished, inline=True)
+def _finished(tile, v, ending):
+    if isinstance(ending, types.NoneType):
+        return lambda tile, v, ending: v
+    if ending.instance_class is not Scaling:
+        return None
+
+    def implementation(tile, v, ending):
+        limits = limits_of(tile)
+        smallest = splat(tile, limits.smallest)
+        return scaled_element(v, ending.high, ending.low, smallest, splat(tile, 1.0 / limits.headroom), False)
+
+    return implementation
 
 
 @helper
 def softmax_columns(tile, start, stride, n, temperature, memory):
-    """Softmax of as many rows as a vector has lanes, in place.
+    """Replace as many rows as a vector has lanes by exponentials, and return what is left to do with them.
 
     Every row is treated as one of any range: a second version for those of a small one would gain 10 % of the
     arithmetic and double the time to compile.
@@ -194,4 +213,4 @@ def softmax_columns(tile, start, stride, n, temperature, memory):
     missing = missing_from_largest(tile, steps, shift, temperature)
     total, error = sum_columns(tile, start, stride, n, steps, shift, memory)
     high, low = inverse_of(tile, total, error + missing)
-    scale_columns(tile, start, stride, n, high, low)
+    return Scaling(high, low)

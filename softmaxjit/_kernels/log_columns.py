@@ -1,8 +1,9 @@
 """Log-softmax and log-sum-exp of rows that lie across a tile (see `columns`), with the bits of the row kernels."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import add_exactly, like, magnitude, select
@@ -10,8 +11,8 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import any_lane, widen
 from .._simd.memory import element_like, lanes, load, splat, store
 from .._simd.vector import Vector
-from .columns import put_partial, sum_of_partials
-from .log_softmax import log_softmax_element, output_of
+from .columns import finished, put_partial, sum_of_partials
+from .log_softmax import Output, log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio
 from .others import OTHERS_BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
 from .partial import nothing
@@ -65,45 +66,52 @@ def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory):
     return log1p_of_ratio(tile, rest, error, unit, unit_error)
 
 
-def write_columns(tile: Any, start: Any, stride: Any, n: Any, o: Any, temperature: Any) -> Any:
-    """Replace the elements of rows by their log-softmax."""
-    raise NotImplementedError("only inside compiled code")
+class Distances(NamedTuple):
+    """What is left to do with the elements of rows: they become distances from the maximum, less the logarithm."""
+
+    output: Output
+    tempered: Any  # whether the temperature is not 1; where each row has its own, a vector of 1 and 0
 
 
-@compiled_as(write_columns, inline=True)
-def _write_columns(tile, start, stride, n, o, temperature):
-    if not isinstance(temperature, Vector):
+@compiled_as(finished, inline=True)
+def _finished_distances(tile, v, ending):
+    if isinstance(ending, types.NoneType) or ending.instance_class is not Distances:
+        return None
+    if not isinstance(ending.types[1], Vector):
 
-        def of_one_temperature(tile, start, stride, n, o, temperature):
-            if temperature == 1.0:
-                for i in range(n):
-                    at = start + i * stride
-                    store(tile, at, log_softmax_element(load(tile, at), o, False))
-            else:
-                for i in range(n):
-                    at = start + i * stride
-                    store(tile, at, log_softmax_element(load(tile, at), o, True))
+        def of_one_temperature(tile, v, ending):
+            if ending.tempered:
+                return log_softmax_element(v, ending.output, True)
+            return log_softmax_element(v, ending.output, False)
 
         return of_one_temperature
 
-    def of_several(tile, start, stride, n, o, temperature):
-        untempered = temperature == 1.0
-        for i in range(n):
-            at = start + i * stride
-            v = load(tile, at)
-            plain, tempered = log_softmax_element(v, o, False), log_softmax_element(v, o, True)
-            store(tile, at, select(untempered, plain, tempered))
+    def of_several(tile, v, ending):
+        plain, tempered = log_softmax_element(v, ending.output, False), log_softmax_element(v, ending.output, True)
+        return select(ending.tempered == 1.0, tempered, plain)
 
     return of_several
 
 
+def are_tempered(tile: Any, temperature: Any) -> Any:
+    """Return the field `tempered` for a temperature, or for one in each lane."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(are_tempered, inline=True)
+def _are_tempered(tile, temperature):
+    if isinstance(temperature, Vector):
+        return lambda tile, temperature: select(temperature == 1.0, splat(tile, 0), splat(tile, 1))
+    return lambda tile, temperature: temperature != 1.0
+
+
 @helper
 def log_softmax_columns(tile, start, stride, n, temperature, memory):
-    """Log-softmax of as many rows as a vector has lanes, in place."""
+    """Return what is left to do with as many rows as a vector has lanes; in the tile nothing changes."""
     largest, smallest = column_extremes(tile, start, stride, n)
     shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).log_reach)
     log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory)
-    write_columns(tile, start, stride, n, output_of(tile, largest, log, log_error, temperature), temperature)
+    return Distances(output_of(tile, largest, log, log_error, temperature), are_tempered(tile, temperature))
 
 
 @helper

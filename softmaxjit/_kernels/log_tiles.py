@@ -1,12 +1,15 @@
-"""Log-softmax and log-sum-exp of short rows, and along any axis, a tile at a time (see `tiles`)."""
+"""Log-softmax and log-sum-exp of short rows, and along any axis, a tile at a time (see `short_rows`, `across`)."""
 
 import numpy as np
 from numba import prange, types
 
 from .._jit import kernel
 from .._simd.memory import data_of, lanes
+from .across import across_block, rows_of_tile
+from .ahead import are_far
 from .log_columns import log_softmax_columns, logsumexp_columns
-from .tiles import across_block, rows_of_block, rows_of_tile, short_block
+from .short_rows import short_block
+from .tiles import rows_of_block
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
@@ -14,10 +17,11 @@ def log_softmax_short_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for small n."""
     rows = out.size // n
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
+    far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(log_softmax_columns, data_of(x), first, last, n, temperature, n, data_of(out), -np.inf)
+        short_block(log_softmax_columns, data_of(x), first, last, rows, n, temperature, n, data_of(out), -np.inf, far)
 
 
 @kernel(lambda x, out: (x, types.intp, out))
@@ -25,10 +29,11 @@ def logsumexp_short_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of flat `out`; for small n."""
     rows = out.size
     rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
+    far = are_far(rows * n, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(logsumexp_columns, data_of(x), first, last, n, 1.0, 1, data_of(out), None)
+        short_block(logsumexp_columns, data_of(x), first, last, rows, n, 1.0, 1, data_of(out), None, far)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))

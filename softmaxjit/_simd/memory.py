@@ -55,6 +55,17 @@ def moved(typingctx, data, elements):
 
 
 @intrinsic
+def same_place(typingctx, data, other):
+    """Whether two addresses are the same; those of different elements count as such."""
+    comparable = data == other
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.icmp_unsigned("==", *args) if comparable else ir.Constant(ir.IntType(1), 1)
+
+    return types.boolean(data, other), generate
+
+
+@intrinsic
 def counted_from(typingctx, data, index):
     """Return the address at whose `index` is the first element of `data`."""
 

@@ -1,0 +1,58 @@
+"""Tuples whose fields are vectors, kept in memory with a field in each line."""
+
+from typing import Any
+
+from numba.core import types
+from numba.extending import intrinsic
+
+from .memory import loaded, stored
+from .vector import Vector
+
+
+def _mapped(context: Any, builder: Any, kind: types.Type, value: Any, of_vector: Any) -> Any:
+    """Return the value of a type with each vector in it, in order, replaced by what `of_vector` returns for it."""
+    if isinstance(kind, Vector):
+        return of_vector(value)
+    if not isinstance(kind, types.BaseTuple):
+        return value
+    fields = [
+        _mapped(context, builder, field, builder.extract_value(value, k), of_vector) for k, field in enumerate(kind)
+    ]
+    return context.make_tuple(builder, kind, fields)
+
+
+@intrinsic
+def store_fields(typingctx, array, index, stride, value):
+    """Store the vectors in a tuple, and in tuples in it, `stride` elements apart; None has none."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, index, stride, fields = args
+
+        def store(vector: Any) -> Any:
+            nonlocal index
+            stored(context, builder, array, data, index, vector)
+            index = builder.add(index, stride)
+            return vector
+
+        _mapped(context, builder, value, fields, store)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
+@intrinsic
+def load_fields(typingctx, array, index, stride, like):
+    """Return a tuple as it was stored, what is no vector as it is in `like`."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, index, stride, fields = args
+
+        def load(vector: Any) -> Any:
+            nonlocal index
+            found = loaded(context, builder, array, data, index)
+            index = builder.add(index, stride)
+            return found
+
+        return _mapped(context, builder, like, fields, load)
+
+    return like(array, types.intp, types.intp, like), generate
