@@ -6,6 +6,7 @@ on-disk cache would keep the result.
 * ``fastmath=False``: the order of sums and the handling of NaN and infinities are part of the contract.
 * ``error_model="numpy"``: Python's adds a branch at every division (0.9 instead of 0.2 ns an element).
 * ``nogil=True``: kernels touch no Python object.
+* ``_nrt=True``: references to arrays are counted, but where `compiled_as` is told otherwise.
 * ``boundscheck=None``: ``NUMBA_BOUNDSCHECK`` decides; it is part of the stamp below.
 
 Every compiled function is renamed to carry a stamp of the package's source and of what it is compiled for.  Numba's
@@ -39,7 +40,7 @@ from numba.np.ufunc.dufunc import DUFunc
 from ._carriers import carrier_of
 from ._trust import distrust
 
-_OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None}
+_OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None, "_nrt": True}
 
 # Of what only compiled code calls: entries for other callers would take as long to compile as the functions themselves.
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -179,12 +180,13 @@ def elementwise(plain: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any
     return decorate
 
 
-def compiled_as(function: Callable[..., Any], *, inline: bool = False) -> Callable[..., Any]:
+def compiled_as(function: Callable[..., Any], *, inline: bool = False, counted: bool = True) -> Callable[..., Any]:
     """Register what compiled code runs where it calls `function`, chosen by the types of the arguments.
 
     The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
+    With `counted` False the implementation counts no references to arrays: those it returns it has to retain.
     """
-    options = {**_OPTIONS, **_INNER, "forceinline": True} if inline else {**_OPTIONS, **_INNER}
+    options = {**_OPTIONS, **_INNER, "_nrt": counted} | ({"forceinline": True} if inline else {})
     # One factory may serve functions of the same name in several modules.
     name = (*function.__module__.split("."), function.__name__)
 

@@ -144,6 +144,17 @@ def flat_view(typingctx, x):
 
 
 @intrinsic
+def retain(typingctx, x):
+    """Count one more reference to an array."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        context.subtarget(enable_nrt=True).nrt.incref(builder, x, args[0])
+        return context.get_dummy_value()
+
+    return types.void(x), generate
+
+
+@intrinsic
 def address(typingctx, x):
     """Return the address of an array's first element."""
 
