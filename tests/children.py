@@ -2,11 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+
+from numba.core.caching import _CacheLocator
+
+from softmaxjit import _jit
 
 PACKAGE = Path(__file__).parents[1] / "softmaxjit"
 TIME_LIMIT = 120  # seconds: for a hang, not for a slow machine
@@ -53,3 +58,16 @@ def finish(child: "subprocess.Popen[str]") -> Any:
 def run(script: str, cache: Path | None, packages: Path = PACKAGE.parent, **variables: str) -> Any:
     """Run a script to its end and return what it printed as JSON."""
     return finish(start(script, cache, packages, **variables))
+
+
+def copy_kernels(compiled: Path, cache: Path) -> None:
+    """Copy compiled kernels to where children whose ``NUMBA_CACHE_DIR`` is `cache` look for them.
+
+    Another process may do so at the same time while others read, so no file is ever there in part.
+    """
+    target = cache / _CacheLocator.get_suitable_cache_subpath(str(PACKAGE / "_kernels" / "softmax.py"))
+    target.mkdir(mode=0o700, exist_ok=True)
+    for file in compiled.glob(f"*{_jit.STAMP}*.nb[ci]"):
+        if not (target / file.name).exists():
+            shutil.copy(file, part := target / f"{file.name}.{os.getpid()}")
+            part.replace(target / file.name)

@@ -295,12 +295,14 @@ def test_what_cannot_be_done_is_said_in_one_line_and_leaves_nothing(
     assert names(tmp_path) == before
 
 
-def run_child(script: str, folder: Path, *arguments: str, wrapper: str = "") -> "subprocess.CompletedProcess[str]":
+def run_child(
+    script: str, cache: Path, folder: Path, *arguments: str, wrapper: str = ""
+) -> "subprocess.CompletedProcess[str]":
     """Run a script in a process of its own, which prints nothing but what the test is about."""
     return subprocess.run(
         [sys.executable, "-c", wrapper + script, *arguments],
         cwd=folder,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), "NUMBA_NUM_THREADS": "1"},
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -336,10 +338,12 @@ def assert_nothing_changed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [SMALL_DISK, SMALL_DISK + NOTHING_RESERVES])
-def test_a_disk_too_small_is_said_in_one_line_and_the_old_file_stays(tmp_path: Path, wrapper: str) -> None:
+def test_a_disk_too_small_is_said_in_one_line_and_the_old_file_stays(
+    shared_cache: Path, tmp_path: Path, wrapper: str
+) -> None:
     prepare(tmp_path, np.zeros((1000, 100), np.float32))
     arguments = ["apply", "files/in.npy", "-o", "files/out.npy"]
-    child = run_child(RUN_MAIN, tmp_path, *arguments, wrapper=wrapper)
+    child = run_child(RUN_MAIN, shared_cache, tmp_path, *arguments, wrapper=wrapper)
     assert child.stderr == "softmaxjit: cannot write files/out.npy: File too large\n"
     assert child.returncode == 1
     assert_nothing_changed(tmp_path)
@@ -388,20 +392,20 @@ os.execv(sys.executable, [sys.executable, "-m", "softmaxjit", *sys.argv[1:]])
 """
 
 
-def test_a_directory_without_write_permission_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_directory_without_write_permission_is_said_in_one_line(shared_cache: Path, tmp_path: Path) -> None:
     prepare(tmp_path, sample((3, 4), "<f4"))
     (tmp_path / "files").chmod(0o555)
-    child = run_child(WITHOUT_OVERRIDE, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
+    child = run_child(WITHOUT_OVERRIDE, shared_cache, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
     (tmp_path / "files").chmod(0o755)
     assert child.stderr == "softmaxjit: cannot write files/out.npy: Permission denied\n"
     assert child.returncode == 1
     assert_nothing_changed(tmp_path)
 
 
-def test_a_file_without_read_permission_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_said_in_one_line(shared_cache: Path, tmp_path: Path) -> None:
     prepare(tmp_path, sample((3, 4), "<f4"))
     (tmp_path / "files" / "in.npy").chmod(0o200)
-    child = run_child(WITHOUT_OVERRIDE, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
+    child = run_child(WITHOUT_OVERRIDE, shared_cache, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
     assert child.stderr == "softmaxjit: cannot read files/in.npy: Permission denied\n"
     assert child.returncode == 1
     assert_nothing_changed(tmp_path)
@@ -430,19 +434,21 @@ sys.exit(status)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_run_leaves_the_old_file_and_no_other(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_stopped_run_leaves_the_old_file_and_no_other(
+    shared_cache: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     prepare(tmp_path, sample((100, 8), "<f4"))
-    child = run_child(STOP_AT_THE_SECOND_BLOCK, tmp_path, str(int(number)))
+    child = run_child(STOP_AT_THE_SECOND_BLOCK, shared_cache, tmp_path, str(int(number)))
     assert child.stderr == f"softmaxjit: stopped by {number.name}; OUT is as it was\n"
     assert child.stdout == "1\n2\n"  # there was a temporary file, and no block came after the signal
     assert child.returncode == 128 + number
     assert_nothing_changed(tmp_path)
 
 
-def test_a_hangup_is_ignored_where_the_caller_ignores_it(tmp_path: Path) -> None:
+def test_a_hangup_is_ignored_where_the_caller_ignores_it(shared_cache: Path, tmp_path: Path) -> None:
     prepare(tmp_path, sample((100, 8), "<f4"))
     nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    child = run_child(STOP_AT_THE_SECOND_BLOCK, tmp_path, str(int(signal.SIGHUP)), wrapper=nohup)
+    child = run_child(STOP_AT_THE_SECOND_BLOCK, shared_cache, tmp_path, str(int(signal.SIGHUP)), wrapper=nohup)
     assert child.stderr == ""
     assert child.stdout == "1\n50\n"
     assert child.returncode == 0
@@ -496,40 +502,46 @@ TILE = 512 * 16 * 4096
     ],
 )
 def test_memory_does_not_grow_with_the_file(
-    tmp_path: Path, small: tuple[int, ...], large: tuple[int, ...], dtype: str, options: list[str], mapped: int
+    shared_cache: Path,
+    tmp_path: Path,
+    small: tuple[int, ...],
+    large: tuple[int, ...],
+    dtype: str,
+    options: list[str],
+    mapped: int,
 ) -> None:
     np.save(tmp_path / "small.npy", np.ones(small, dtype))
     np.save(tmp_path / "large.npy", np.ones(large, dtype))
-    child = run_child(BOUNDED, tmp_path, str(BOUND), *options)
+    child = run_child(BOUNDED, shared_cache, tmp_path, str(BOUND), *options)
     assert child.stderr == ""
     assert child.returncode == 0
     assert int(child.stdout) < BOUND + mapped
 
 
-def test_a_contiguous_row_of_any_length_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+def test_a_contiguous_row_of_any_length_takes_no_memory_of_its_own(shared_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "small.npy", np.ones(300_000, "<f4"))
     np.save(tmp_path / "large.npy", np.ones(LARGE // 4, "<f4"))
-    child = run_child(BOUNDED, tmp_path, str(8 << 20))
+    child = run_child(BOUNDED, shared_cache, tmp_path, str(8 << 20))
     assert child.stderr == ""
     assert child.returncode == 0
 
 
-def test_too_little_memory_is_said_in_one_line(tmp_path: Path) -> None:
+def test_too_little_memory_is_said_in_one_line(shared_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "small.npy", np.ones((100, 1000), "<f4"))
     np.save(tmp_path / "large.npy", np.ones((LARGE // 4000, 1000), "<f4"))
     whole = BOUNDED.replace("blocks.BLOCK_BYTES = 1 << 20", "blocks.BLOCK_BYTES = 1 << 40")
-    child = run_child(whole, tmp_path, str(8 << 20), "--axis", "0")
+    child = run_child(whole, shared_cache, tmp_path, str(8 << 20), "--axis", "0")
     assert child.stderr == "softmaxjit: not enough memory\n"
     assert child.returncode == 1
-    assert names(tmp_path) == ["cache", "large.npy", "out.npy", "small.npy"]
+    assert names(tmp_path) == ["large.npy", "out.npy", "small.npy"]
 
 
-def test_a_terminal_sees_a_progress_bar(tmp_path: Path) -> None:
+def test_a_terminal_sees_a_progress_bar(shared_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sample((300, 40), "<f4"))
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     command = [sys.executable, "-m", "softmaxjit", "apply", "in.npy", "-o", "out.npy"]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TERM": "xterm"}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(shared_cache), "TERM": "xterm"}
     with ThreadPoolExecutor(1) as pool, os.fdopen(ours, "rb", buffering=0) as terminal:
         shown = pool.submit(all_that_is_shown, terminal)  # a terminal that nobody reads stops who writes to it
         try:
@@ -549,16 +561,15 @@ def all_that_is_shown(terminal: io.FileIO) -> str:
     return b"".join(pieces).decode()
 
 
-def test_a_closed_standard_error_stream_stops_nothing(tmp_path: Path) -> None:
+def test_a_closed_standard_error_stream_stops_nothing(shared_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sample((3, 4), "<f4"))
     shell = f"'{sys.executable}' -m softmaxjit apply in.npy -o out.npy 2>&-"
-    assert (
-        run_child(f"import subprocess, sys; sys.exit(subprocess.call({shell!r}, shell=True))", tmp_path).returncode == 0
-    )
+    script = f"import subprocess, sys; sys.exit(subprocess.call({shell!r}, shell=True))"
+    assert run_child(script, shared_cache, tmp_path).returncode == 0
     assert np.load(tmp_path / "out.npy").tobytes() == softmaxjit.softmax(sample((3, 4), "<f4")).tobytes()
 
 
-def test_no_progress_bar_goes_into_a_pipe(tmp_path: Path) -> None:
+def test_no_progress_bar_goes_into_a_pipe(shared_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sample((300, 40), "<f4"))
-    child = run_child(RUN_MAIN, tmp_path, "apply", "in.npy", "-o", "out.npy")
+    child = run_child(RUN_MAIN, shared_cache, tmp_path, "apply", "in.npy", "-o", "out.npy")
     assert (child.returncode, child.stdout, child.stderr) == (0, "", "")

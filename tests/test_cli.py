@@ -32,10 +32,10 @@ def run_child(cache: Path | None, *arguments: str, **variables: str) -> "subproc
     )
 
 
-def run_in_shell(cache: Path, redirected: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command, its arguments followed by redirections, with a shell."""
+def run_in_shell(cache: Path, directory: Path, redirected: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a directory with a shell, its arguments followed by redirections."""
     script = "import subprocess, sys; sys.exit(subprocess.call(['bash', '-o', 'pipefail', '-c', sys.argv[1]]))"
-    return run_child(cache, "-c", script, f"cd '{cache}'; '{sys.executable}' -m softmaxjit {redirected}")
+    return run_child(cache, "-c", script, f"cd '{directory}'; '{sys.executable}' -m softmaxjit {redirected}")
 
 
 def info(cache: Path | None, **variables: str) -> dict[str, str]:
@@ -73,20 +73,22 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("arguments", ["info", "demo", "--help", "--version"])
-def test_a_full_device_as_standard_output_is_said_in_one_line(tmp_path: Path, arguments: str) -> None:
-    child = run_in_shell(tmp_path, f"{arguments} >/dev/full")
+def test_a_full_device_as_standard_output_is_said_in_one_line(
+    shared_cache: Path, tmp_path: Path, arguments: str
+) -> None:
+    child = run_in_shell(shared_cache, tmp_path, f"{arguments} >/dev/full")
     assert child.stderr == "softmaxjit: standard output: No space left on device\n"
     assert child.returncode == 1
 
 
 @pytest.mark.parametrize("arguments", ["info", "demo", "--help"])
-def test_a_reader_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path, arguments: str) -> None:
-    child = run_in_shell(tmp_path, f"{arguments} | true")
+def test_a_reader_that_goes_away_is_no_failure_worth_a_word(shared_cache: Path, tmp_path: Path, arguments: str) -> None:
+    child = run_in_shell(shared_cache, tmp_path, f"{arguments} | true")
     assert child.stderr == ""
 
 
-def test_a_closed_standard_output_stream_stops_nothing(tmp_path: Path) -> None:
-    child = run_in_shell(tmp_path, "info >&-")
+def test_a_closed_standard_output_stream_stops_nothing(shared_cache: Path, tmp_path: Path) -> None:
+    child = run_in_shell(shared_cache, tmp_path, "info >&-")
     assert (child.returncode, child.stderr) == (0, "")
 
 

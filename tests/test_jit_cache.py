@@ -11,9 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from .children import PACKAGE, TIME_LIMIT, finish, run, start
+from softmaxjit import _jit
+from softmaxjit._kernels.softmax import softmax_rows
+from softmaxjit._kernels.temperature import ONE_FOR_ALL
+
+from .children import PACKAGE, TIME_LIMIT, copy_kernels, finish, run, start
 
 MINIATURE = {
     "__init__.py": "",
@@ -195,6 +200,14 @@ def test_an_edit_of_the_exponential_reaches_softmax(tmp_path: Path, cache: Path)
     assert after["hits"] == 0
     assert after["values"] != before["values"]
     assert run(SOFTMAX_OF_TWO, cache, packages) == after | {"hits": 1}
+
+
+def test_a_copy_of_a_cache_is_one(cache: Path) -> None:
+    """As tests pass what they have compiled on to their children."""
+    softmax_rows.compiled(np.dtype(np.float32), ONE_FOR_ALL)
+    cache.mkdir()
+    copy_kernels(Path(_jit.cache_directory()), cache)
+    assert run(SOFTMAX_OF_TWO, cache)["hits"] == 1
 
 
 def test_an_edit_of_an_installation_without_sources_gives_the_new_result(

@@ -440,14 +440,8 @@ CACHED = {
 }
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache of this module's own, which its children fill one after another."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.mark.parametrize("calls", CACHED.values(), ids=CACHED)
-def test_a_users_cached_function_hits_in_the_next_process(calls: str, cache: Path, tmp_path: Path) -> None:
+def test_a_users_cached_function_hits_in_the_next_process(calls: str, shared_cache: Path, tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(
         "import numba\n"
         "import numpy as np\n"
@@ -465,7 +459,7 @@ def test_a_users_cached_function_hits_in_the_next_process(calls: str, cache: Pat
     results = user.caller(np.ones((2, 2)), np.ones((2, 2), bool), np.empty((2, 2)))
     print(json.dumps([repr(results), sum(user.caller.stats.cache_hits.values())]))
     """
-    first, second = [run(script, cache) for _ in range(2)]
+    first, second = [run(script, shared_cache) for _ in range(2)]
     assert first[1] == 0
     assert second == [first[0], 1]
 
