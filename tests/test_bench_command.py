@@ -43,13 +43,13 @@ os._exit(3)
 """
 
 
-def start(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start the command in a directory of its own, with the peers that are there before those installed."""
-    packages = os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])
+def start(cache: Path, directory: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start the command in a directory, with the peers that are there before those installed."""
+    packages = os.pathsep.join([str(directory), str(PACKAGE.parent)])
     return subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-m", "softmaxjit", "bench", *arguments],
-        cwd=tmp_path,
-        env=environment(tmp_path / "cache", PYTHONPATH=packages),
+        cwd=directory,
+        env=environment(cache, PYTHONPATH=packages),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -57,8 +57,8 @@ def start(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def run(tmp_path: Path, *arguments: str) -> tuple[str, str]:
-    child = start(tmp_path, *arguments)
+def run(cache: Path, directory: Path, *arguments: str) -> tuple[str, str]:
+    child = start(cache, directory, *arguments)
     try:
         stdout, stderr = child.communicate(timeout=TIME_LIMIT)
     finally:
@@ -69,13 +69,13 @@ def run(tmp_path: Path, *arguments: str) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def measured(cache_of_the_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return a directory in which the command has run, and what it printed."""
     directory = tmp_path_factory.mktemp("bench")
     (directory / "torch.py").write_text(WRONG_TORCH)
     (directory / "jax.py").write_text(ENDING_JAX)
     shapes = ("--shape", "4x33", "--shape", "5x7@0")
-    stdout, stderr = run(directory, *shapes, *QUICK, "--json", "speed.json", "--plot", "speed.png")
+    stdout, stderr = run(cache_of_the_run, directory, *shapes, *QUICK, "--json", "speed.json", "--plot", "speed.png")
     assert stderr == ""
     return directory, stdout
 
@@ -122,14 +122,14 @@ def test_json_holds_every_turn_and_what_follows_from_them(measured: tuple[Path, 
 
 def test_the_figure_is_there_and_nothing_else(measured: tuple[Path, str]) -> None:
     assert (measured[0] / "speed.png").read_bytes().startswith(b"\x89PNG")
-    names = {path.name for path in measured[0].iterdir()} - {"cache", "__pycache__"}
+    names = {path.name for path in measured[0].iterdir()} - {"__pycache__"}
     assert names == {"jax.py", "torch.py", "speed.json", "speed.png"}
 
 
 @pytest.mark.parametrize(("operation", "dtype"), [("log_softmax", "float64"), ("logsumexp", "float16")])
-def test_json_on_standard_output_is_alone_there(tmp_path: Path, operation: str, dtype: str) -> None:
+def test_json_on_standard_output_is_alone_there(shared_cache: Path, tmp_path: Path, operation: str, dtype: str) -> None:
     options = ("--op", operation, "--dtype", dtype, "--shape", "3x4x5@1", *QUICK, "--json", "-")
-    stdout, stderr = run(tmp_path, *options)
+    stdout, stderr = run(shared_cache, tmp_path, *options)
     document = json.loads(stdout)
     assert document["shapes"][0]["shape"] == [3, 4, 5]
     assert OURS in document["shapes"][0]["contenders"]
@@ -137,9 +137,9 @@ def test_json_on_standard_output_is_alone_there(tmp_path: Path, operation: str, 
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="process groups are looked up there")
-def test_ctrl_c_ends_its_workers_and_leaves_the_files(tmp_path: Path) -> None:
+def test_ctrl_c_ends_its_workers_and_leaves_the_files(shared_cache: Path, tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text("old")
-    child = start(tmp_path, "--shape", "4x33", "--rounds", "1000000", "--json", "speed.json")
+    child = start(shared_cache, tmp_path, "--shape", "4x33", "--rounds", "1000000", "--json", "speed.json")
     try:
         deadline = time.monotonic() + TIME_LIMIT
         while len(members(child.pid)) < 2 and time.monotonic() < deadline:
