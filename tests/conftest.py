@@ -1,6 +1,7 @@
 """Fixtures of several modules."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,26 +9,30 @@ import pytest
 
 from softmaxjit import _jit
 
-from .children import copy_kernels
+from .children import copy_kernels, link_kernels
 
 
 @pytest.fixture(scope="session")
-def cache_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kernels_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory that is the same in every process of pytest-xdist."""
     directory = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # directories of workers lie in the one of their run
         directory = directory.parent
-    cache = directory / "shared-cache"
-    cache.mkdir(mode=0o700, exist_ok=True)
-    return cache
+    kernels = directory / "kernels"
+    kernels.mkdir(mode=0o700, exist_ok=True)
+    return kernels
 
 
 @pytest.fixture
-def shared_cache(cache_of_the_run: Path) -> Path:
-    """Return a cache for the children of tests that are not about caching.
+def warm_cache(kernels_of_the_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a cache for the children of a test that is not about caching.
 
-    It holds what earlier ones of these compiled and a copy of what the tests' own process has compiled by now.
+    It begins with what the tests' own process and children of earlier tests have compiled; later ones find what is
+    compiled there.
     """
     with suppress(_jit.NoCache):
-        copy_kernels(Path(_jit.cache_directory()), cache_of_the_run)
-    return cache_of_the_run
+        copy_kernels(Path(_jit.cache_directory()), kernels_of_the_run)
+    cache = tmp_path_factory.mktemp("cache")
+    link_kernels(kernels_of_the_run, cache)
+    yield cache
+    link_kernels(cache, kernels_of_the_run)

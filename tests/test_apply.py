@@ -339,11 +339,11 @@ def assert_nothing_changed(folder: Path) -> None:
 
 @pytest.mark.parametrize("wrapper", [SMALL_DISK, SMALL_DISK + NOTHING_RESERVES])
 def test_a_disk_too_small_is_said_in_one_line_and_the_old_file_stays(
-    shared_cache: Path, tmp_path: Path, wrapper: str
+    warm_cache: Path, tmp_path: Path, wrapper: str
 ) -> None:
     prepare(tmp_path, np.zeros((1000, 100), np.float32))
     arguments = ["apply", "files/in.npy", "-o", "files/out.npy"]
-    child = run_child(RUN_MAIN, shared_cache, tmp_path, *arguments, wrapper=wrapper)
+    child = run_child(RUN_MAIN, warm_cache, tmp_path, *arguments, wrapper=wrapper)
     assert child.stderr == "softmaxjit: cannot write files/out.npy: File too large\n"
     assert child.returncode == 1
     assert_nothing_changed(tmp_path)
@@ -392,20 +392,20 @@ os.execv(sys.executable, [sys.executable, "-m", "softmaxjit", *sys.argv[1:]])
 """
 
 
-def test_a_directory_without_write_permission_is_said_in_one_line(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_directory_without_write_permission_is_said_in_one_line(warm_cache: Path, tmp_path: Path) -> None:
     prepare(tmp_path, sample((3, 4), "<f4"))
     (tmp_path / "files").chmod(0o555)
-    child = run_child(WITHOUT_OVERRIDE, shared_cache, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
+    child = run_child(WITHOUT_OVERRIDE, warm_cache, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
     (tmp_path / "files").chmod(0o755)
     assert child.stderr == "softmaxjit: cannot write files/out.npy: Permission denied\n"
     assert child.returncode == 1
     assert_nothing_changed(tmp_path)
 
 
-def test_a_file_without_read_permission_is_said_in_one_line(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_said_in_one_line(warm_cache: Path, tmp_path: Path) -> None:
     prepare(tmp_path, sample((3, 4), "<f4"))
     (tmp_path / "files" / "in.npy").chmod(0o200)
-    child = run_child(WITHOUT_OVERRIDE, shared_cache, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
+    child = run_child(WITHOUT_OVERRIDE, warm_cache, tmp_path, "apply", "files/in.npy", "-o", "files/out.npy")
     assert child.stderr == "softmaxjit: cannot read files/in.npy: Permission denied\n"
     assert child.returncode == 1
     assert_nothing_changed(tmp_path)
@@ -435,20 +435,20 @@ sys.exit(status)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_leaves_the_old_file_and_no_other(
-    shared_cache: Path, tmp_path: Path, number: signal.Signals
+    warm_cache: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     prepare(tmp_path, sample((100, 8), "<f4"))
-    child = run_child(STOP_AT_THE_SECOND_BLOCK, shared_cache, tmp_path, str(int(number)))
+    child = run_child(STOP_AT_THE_SECOND_BLOCK, warm_cache, tmp_path, str(int(number)))
     assert child.stderr == f"softmaxjit: stopped by {number.name}; OUT is as it was\n"
     assert child.stdout == "1\n2\n"  # there was a temporary file, and no block came after the signal
     assert child.returncode == 128 + number
     assert_nothing_changed(tmp_path)
 
 
-def test_a_hangup_is_ignored_where_the_caller_ignores_it(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_hangup_is_ignored_where_the_caller_ignores_it(warm_cache: Path, tmp_path: Path) -> None:
     prepare(tmp_path, sample((100, 8), "<f4"))
     nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    child = run_child(STOP_AT_THE_SECOND_BLOCK, shared_cache, tmp_path, str(int(signal.SIGHUP)), wrapper=nohup)
+    child = run_child(STOP_AT_THE_SECOND_BLOCK, warm_cache, tmp_path, str(int(signal.SIGHUP)), wrapper=nohup)
     assert child.stderr == ""
     assert child.stdout == "1\n50\n"
     assert child.returncode == 0
@@ -502,7 +502,7 @@ TILE = 512 * 16 * 4096
     ],
 )
 def test_memory_does_not_grow_with_the_file(
-    shared_cache: Path,
+    warm_cache: Path,
     tmp_path: Path,
     small: tuple[int, ...],
     large: tuple[int, ...],
@@ -512,36 +512,36 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     np.save(tmp_path / "small.npy", np.ones(small, dtype))
     np.save(tmp_path / "large.npy", np.ones(large, dtype))
-    child = run_child(BOUNDED, shared_cache, tmp_path, str(BOUND), *options)
+    child = run_child(BOUNDED, warm_cache, tmp_path, str(BOUND), *options)
     assert child.stderr == ""
     assert child.returncode == 0
     assert int(child.stdout) < BOUND + mapped
 
 
-def test_a_contiguous_row_of_any_length_takes_no_memory_of_its_own(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_contiguous_row_of_any_length_takes_no_memory_of_its_own(warm_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "small.npy", np.ones(300_000, "<f4"))
     np.save(tmp_path / "large.npy", np.ones(LARGE // 4, "<f4"))
-    child = run_child(BOUNDED, shared_cache, tmp_path, str(8 << 20))
+    child = run_child(BOUNDED, warm_cache, tmp_path, str(8 << 20))
     assert child.stderr == ""
     assert child.returncode == 0
 
 
-def test_too_little_memory_is_said_in_one_line(shared_cache: Path, tmp_path: Path) -> None:
+def test_too_little_memory_is_said_in_one_line(warm_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "small.npy", np.ones((100, 1000), "<f4"))
     np.save(tmp_path / "large.npy", np.ones((LARGE // 4000, 1000), "<f4"))
     whole = BOUNDED.replace("blocks.BLOCK_BYTES = 1 << 20", "blocks.BLOCK_BYTES = 1 << 40")
-    child = run_child(whole, shared_cache, tmp_path, str(8 << 20), "--axis", "0")
+    child = run_child(whole, warm_cache, tmp_path, str(8 << 20), "--axis", "0")
     assert child.stderr == "softmaxjit: not enough memory\n"
     assert child.returncode == 1
     assert names(tmp_path) == ["large.npy", "out.npy", "small.npy"]
 
 
-def test_a_terminal_sees_a_progress_bar(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_terminal_sees_a_progress_bar(warm_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sample((300, 40), "<f4"))
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     command = [sys.executable, "-m", "softmaxjit", "apply", "in.npy", "-o", "out.npy"]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(shared_cache), "TERM": "xterm"}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(warm_cache), "TERM": "xterm"}
     with ThreadPoolExecutor(1) as pool, os.fdopen(ours, "rb", buffering=0) as terminal:
         shown = pool.submit(all_that_is_shown, terminal)  # a terminal that nobody reads stops who writes to it
         try:
@@ -561,15 +561,15 @@ def all_that_is_shown(terminal: io.FileIO) -> str:
     return b"".join(pieces).decode()
 
 
-def test_a_closed_standard_error_stream_stops_nothing(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_closed_standard_error_stream_stops_nothing(warm_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sample((3, 4), "<f4"))
     shell = f"'{sys.executable}' -m softmaxjit apply in.npy -o out.npy 2>&-"
     script = f"import subprocess, sys; sys.exit(subprocess.call({shell!r}, shell=True))"
-    assert run_child(script, shared_cache, tmp_path).returncode == 0
+    assert run_child(script, warm_cache, tmp_path).returncode == 0
     assert np.load(tmp_path / "out.npy").tobytes() == softmaxjit.softmax(sample((3, 4), "<f4")).tobytes()
 
 
-def test_no_progress_bar_goes_into_a_pipe(shared_cache: Path, tmp_path: Path) -> None:
+def test_no_progress_bar_goes_into_a_pipe(warm_cache: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sample((300, 40), "<f4"))
-    child = run_child(RUN_MAIN, shared_cache, tmp_path, "apply", "in.npy", "-o", "out.npy")
+    child = run_child(RUN_MAIN, warm_cache, tmp_path, "apply", "in.npy", "-o", "out.npy")
     assert (child.returncode, child.stdout, child.stderr) == (0, "", "")

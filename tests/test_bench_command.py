@@ -127,9 +127,9 @@ def test_the_figure_is_there_and_nothing_else(measured: tuple[Path, str]) -> Non
 
 
 @pytest.mark.parametrize(("operation", "dtype"), [("log_softmax", "float64"), ("logsumexp", "float16")])
-def test_json_on_standard_output_is_alone_there(shared_cache: Path, tmp_path: Path, operation: str, dtype: str) -> None:
+def test_json_on_standard_output_is_alone_there(warm_cache: Path, tmp_path: Path, operation: str, dtype: str) -> None:
     options = ("--op", operation, "--dtype", dtype, "--shape", "3x4x5@1", *QUICK, "--json", "-")
-    stdout, stderr = run(shared_cache, tmp_path, *options)
+    stdout, stderr = run(warm_cache, tmp_path, *options)
     document = json.loads(stdout)
     assert document["shapes"][0]["shape"] == [3, 4, 5]
     assert OURS in document["shapes"][0]["contenders"]
@@ -137,9 +137,9 @@ def test_json_on_standard_output_is_alone_there(shared_cache: Path, tmp_path: Pa
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="process groups are looked up there")
-def test_ctrl_c_ends_its_workers_and_leaves_the_files(shared_cache: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_its_workers_and_leaves_the_files(warm_cache: Path, tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text("old")
-    child = start(shared_cache, tmp_path, "--shape", "4x33", "--rounds", "1000000", "--json", "speed.json")
+    child = start(warm_cache, tmp_path, "--shape", "4x33", "--rounds", "1000000", "--json", "speed.json")
     try:
         deadline = time.monotonic() + TIME_LIMIT
         while not any(map(ignores_interrupts, members(child.pid))) and time.monotonic() < deadline:

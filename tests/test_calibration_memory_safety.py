@@ -108,7 +108,7 @@ def test_every_call_is_in_one_group() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
-def test_kernels_touch_nothing_beyond_their_arrays(names: tuple[str, ...], dtype: Any, shared_cache: Path) -> None:
+def test_kernels_touch_nothing_beyond_their_arrays(names: tuple[str, ...], dtype: Any, warm_cache: Path) -> None:
     script = f"""
     import faulthandler, json
     import numpy as np
@@ -116,4 +116,4 @@ def test_kernels_touch_nothing_beyond_their_arrays(names: tuple[str, ...], dtype
     faulthandler.enable()
     print(json.dumps(wrong_calls(np.{dtype.__name__}, *{names})))
     """
-    assert run(script, shared_cache) == []
+    assert run(script, warm_cache) == []

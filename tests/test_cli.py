@@ -73,22 +73,20 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("arguments", ["info", "demo", "--help", "--version"])
-def test_a_full_device_as_standard_output_is_said_in_one_line(
-    shared_cache: Path, tmp_path: Path, arguments: str
-) -> None:
-    child = run_in_shell(shared_cache, tmp_path, f"{arguments} >/dev/full")
+def test_a_full_device_as_standard_output_is_said_in_one_line(warm_cache: Path, tmp_path: Path, arguments: str) -> None:
+    child = run_in_shell(warm_cache, tmp_path, f"{arguments} >/dev/full")
     assert child.stderr == "softmaxjit: standard output: No space left on device\n"
     assert child.returncode == 1
 
 
 @pytest.mark.parametrize("arguments", ["info", "demo", "--help"])
-def test_a_reader_that_goes_away_is_no_failure_worth_a_word(shared_cache: Path, tmp_path: Path, arguments: str) -> None:
-    child = run_in_shell(shared_cache, tmp_path, f"{arguments} | true")
+def test_a_reader_that_goes_away_is_no_failure_worth_a_word(warm_cache: Path, tmp_path: Path, arguments: str) -> None:
+    child = run_in_shell(warm_cache, tmp_path, f"{arguments} | true")
     assert child.stderr == ""
 
 
-def test_a_closed_standard_output_stream_stops_nothing(shared_cache: Path, tmp_path: Path) -> None:
-    child = run_in_shell(shared_cache, tmp_path, "info >&-")
+def test_a_closed_standard_output_stream_stops_nothing(warm_cache: Path, tmp_path: Path) -> None:
+    child = run_in_shell(warm_cache, tmp_path, "info >&-")
     assert (child.returncode, child.stderr) == (0, "")
 
 

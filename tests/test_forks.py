@@ -15,7 +15,7 @@ on_every_layer = pytest.mark.parametrize("layer", LAYERS)
 )
 @on_every_layer
 def test_children_and_grandchildren_of_a_fork_get_the_right_values(
-    shared_cache: Path, parallel_use: str, layer: str
+    warm_cache: Path, parallel_use: str, layer: str
 ) -> None:
     script = f"""
     {parallel_use}
@@ -23,11 +23,11 @@ def test_children_and_grandchildren_of_a_fork_get_the_right_values(
     grandchild = in_child(lambda: call() or in_child(call))
     print(json.dumps([child, grandchild, call()]))
     """
-    assert run(HEADER + FORK + dedented(script), shared_cache, **LAYERS[layer]) == [0, 0, 0]
+    assert run(HEADER + FORK + dedented(script), warm_cache, **LAYERS[layer]) == [0, 0, 0]
 
 
 @on_every_layer
-def test_a_child_has_workers_of_its_own(shared_cache: Path, layer: str) -> None:
+def test_a_child_has_workers_of_its_own(warm_cache: Path, layer: str) -> None:
     """The layer is launched in the parent alone, and its pool is lost to the child."""
     script = """
     def right_and_with_workers():
@@ -38,10 +38,10 @@ def test_a_child_has_workers_of_its_own(shared_cache: Path, layer: str) -> None:
     print(json.dumps([in_child(right_and_with_workers), in_child(lambda: in_child(right_and_with_workers))]))
     """
     settings = LAYERS[layer] | {"NUMBA_NUM_THREADS": "2"}
-    assert run(HEADER + FORK + dedented(script), shared_cache, **settings) == [0, 0]
+    assert run(HEADER + FORK + dedented(script), warm_cache, **settings) == [0, 0]
 
 
-def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for_it(shared_cache: Path) -> None:
+def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for_it(warm_cache: Path) -> None:
     script = """
     from numba.core import event
 
@@ -65,11 +65,11 @@ def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for
     thread.join()
     print(json.dumps(status))
     """
-    assert run(HEADER + dedented(script), shared_cache, SOFTMAXJIT_CACHE="0") == 0
+    assert run(HEADER + dedented(script), warm_cache, SOFTMAXJIT_CACHE="0") == 0
 
 
 def test_a_child_that_was_forked_while_another_thread_launched_the_layer_does_not_wait_for_it(
-    shared_cache: Path,
+    warm_cache: Path,
 ) -> None:
     """Numba holds a lock of its own meanwhile, which would stay locked in the child."""
     script = """
@@ -89,11 +89,11 @@ def test_a_child_that_was_forked_while_another_thread_launched_the_layer_does_no
     thread.join()
     print(json.dumps([code, launched()]))
     """
-    assert run(HEADER + FORK + dedented(script), shared_cache, **LAYERS["omp"]) == [0, "omp"]
+    assert run(HEADER + FORK + dedented(script), warm_cache, **LAYERS["omp"]) == [0, "omp"]
 
 
 @on_every_layer
-def test_a_child_that_was_forked_during_calls_gets_the_right_values(shared_cache: Path, layer: str) -> None:
+def test_a_child_that_was_forked_during_calls_gets_the_right_values(warm_cache: Path, layer: str) -> None:
     script = """
     stop = False
 
@@ -112,12 +112,12 @@ def test_a_child_that_was_forked_during_calls_gets_the_right_values(shared_cache
     print(json.dumps(codes), flush=True)
     os._exit(0)  # without the notice of Numba's TBB layer about such forks, which C still has to write
     """
-    assert run(HEADER + FORK + dedented(script), shared_cache, **LAYERS[layer]) == [0] * 20
+    assert run(HEADER + FORK + dedented(script), warm_cache, **LAYERS[layer]) == [0] * 20
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @on_every_layer
-def test_pools_of_processes_get_the_right_values(shared_cache: Path, layer: str, method: str) -> None:
+def test_pools_of_processes_get_the_right_values(warm_cache: Path, layer: str, method: str) -> None:
     """What is called there is the library's own: a function of this script could not be found by a spawned child."""
     script = f"""
     import multiprocessing
@@ -130,4 +130,4 @@ def test_pools_of_processes_get_the_right_values(shared_cache: Path, layer: str,
         pool.join()
     print(json.dumps([bool(np.array_equal(*pair)) for pair in zip(results, map(softmax, inputs))]))
     """
-    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) == [True] * 4
+    assert run(HEADER + dedented(script), warm_cache, **LAYERS[layer]) == [True] * 4

@@ -120,6 +120,6 @@ print(json.dumps(wrong_calls()))
 PROCESSORS: dict[str, dict[str, str]] = {"this": {}, "generic": {"NUMBA_CPU_NAME": "generic"}}
 
 
-def test_kernels_touch_nothing_beyond_rows_of_halves(shared_cache: Path) -> None:
-    children = [start(SCRIPT, shared_cache, **chosen) for chosen in PROCESSORS.values()]
+def test_kernels_touch_nothing_beyond_rows_of_halves(warm_cache: Path) -> None:
+    children = [start(SCRIPT, warm_cache, **chosen) for chosen in PROCESSORS.values()]
     assert [finish(child) for child in children] == [[], []]

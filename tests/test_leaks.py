@@ -101,23 +101,23 @@ def kept_by_errors() -> list[list[int]]:
     return [kept_by(lambda: refused(at_temperature, X, -1.0)), kept_by(lambda: refused(calling, X))]
 
 
-def test_nothing_is_kept(shared_cache: Path) -> None:
+def test_nothing_is_kept(warm_cache: Path) -> None:
     script = "import json; from tests.test_leaks import all_kept; print(json.dumps(all_kept()))"
-    assert run(script, shared_cache, NUMBA_NRT_STATS="1") == {}
+    assert run(script, warm_cache, NUMBA_NRT_STATS="1") == {}
 
 
-def test_an_error_keeps_no_more_than_numba_does_at_any_error(shared_cache: Path) -> None:
+def test_an_error_keeps_no_more_than_numba_does_at_any_error(warm_cache: Path) -> None:
     """Numba never lets go of what a compiled function has passed to another that raises."""
     script = "import json; from tests.test_leaks import kept_by_errors; print(json.dumps(kept_by_errors()))"
-    ours, plain = run(script, shared_cache, NUMBA_NRT_STATS="1")
+    ours, plain = run(script, warm_cache, NUMBA_NRT_STATS="1")
     assert ours == plain == [CALLS, CALLS]
 
 
-def test_what_is_kept_is_counted(shared_cache: Path) -> None:
+def test_what_is_kept_is_counted(warm_cache: Path) -> None:
     script = """
     import json
     from tests.test_leaks import X, at_temperature, kept_by
     held = []
     print(json.dumps(kept_by(lambda: held.append(at_temperature(X, 1.0)))))
     """
-    assert run(script, shared_cache, NUMBA_NRT_STATS="1") == [CALLS, CALLS]
+    assert run(script, warm_cache, NUMBA_NRT_STATS="1") == [CALLS, CALLS]

@@ -260,25 +260,23 @@ def test_every_call_is_in_one_group() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("group", GROUPS)
-def test_kernels_touch_nothing_beyond_their_arrays_at_any_row_length(
-    group: str, dtype: Any, shared_cache: Path
-) -> None:
-    assert run(script(wrong_calls, dtype, group), shared_cache) == []
+def test_kernels_touch_nothing_beyond_their_arrays_at_any_row_length(group: str, dtype: Any, warm_cache: Path) -> None:
+    assert run(script(wrong_calls, dtype, group), warm_cache) == []
 
 
 @pytest.mark.parametrize("group", HALF_GROUPS)
-def test_kernels_of_halves_touch_nothing_beyond_their_arrays(group: str, shared_cache: Path) -> None:
-    assert run(script(wrong_calls, np.float16, group), shared_cache) == []
+def test_kernels_of_halves_touch_nothing_beyond_their_arrays(group: str, warm_cache: Path) -> None:
+    assert run(script(wrong_calls, np.float16, group), warm_cache) == []
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_loads_and_stores_touch_nothing_beyond_a_part_of_a_vector(dtype: Any, shared_cache: Path) -> None:
-    assert run(script(wrong_parts, dtype), shared_cache) == []
+def test_loads_and_stores_touch_nothing_beyond_a_part_of_a_vector(dtype: Any, warm_cache: Path) -> None:
+    assert run(script(wrong_parts, dtype), warm_cache) == []
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_one_element_too_many_ends_the_process(dtype: Any, shared_cache: Path) -> None:
-    child = start(script(beyond, dtype), shared_cache)
+def test_one_element_too_many_ends_the_process(dtype: Any, warm_cache: Path) -> None:
+    child = start(script(beyond, dtype), warm_cache)
     with pytest.raises(AssertionError, match="exit status -"):
         finish(child)
     assert child.returncode in {-signal.SIGSEGV, -signal.SIGBUS}

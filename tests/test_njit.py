@@ -441,7 +441,7 @@ CACHED = {
 
 
 @pytest.mark.parametrize("calls", CACHED.values(), ids=CACHED)
-def test_a_users_cached_function_hits_in_the_next_process(calls: str, shared_cache: Path, tmp_path: Path) -> None:
+def test_a_users_cached_function_hits_in_the_next_process(calls: str, warm_cache: Path, tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(
         "import numba\n"
         "import numpy as np\n"
@@ -459,7 +459,7 @@ def test_a_users_cached_function_hits_in_the_next_process(calls: str, shared_cac
     results = user.caller(np.ones((2, 2)), np.ones((2, 2), bool), np.empty((2, 2)))
     print(json.dumps([repr(results), sum(user.caller.stats.cache_hits.values())]))
     """
-    first, second = [run(script, shared_cache) for _ in range(2)]
+    first, second = [run(script, warm_cache) for _ in range(2)]
     assert first[1] == 0
     assert second == [first[0], 1]
 

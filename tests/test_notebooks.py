@@ -89,8 +89,8 @@ def texts(cell: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_kept_outputs_are_those_of_a_fresh_run(path: Path, tmp_path: Path, shared_cache: Path) -> None:
-    for kept, fresh in zip(code_cells(path), executed(path, tmp_path, shared_cache), strict=True):
+def test_kept_outputs_are_those_of_a_fresh_run(path: Path, tmp_path: Path, warm_cache: Path) -> None:
+    for kept, fresh in zip(code_cells(path), executed(path, tmp_path, warm_cache), strict=True):
         assert all(output["output_type"] != "error" for output in kept["outputs"])
         assert texts(kept) == texts(fresh), "".join(kept["source"])
         assert kinds(kept) == kinds(fresh), "".join(kept["source"])
@@ -109,7 +109,7 @@ def test_notebook_says_nothing_about_the_machine_it_was_made_on(path: Path) -> N
     assert not re.search(r"/(home|root|tmp|Users|work)/|[A-Z]:\\\\", words)
 
 
-def test_a_notebook_without_network_and_with_stale_outputs_is_noticed(tmp_path: Path, shared_cache: Path) -> None:
+def test_a_notebook_without_network_and_with_stale_outputs_is_noticed(tmp_path: Path, warm_cache: Path) -> None:
     """The checks above can fail."""
     source = (
         "import socket\ntry:\n    socket.getaddrinfo('example.org', 80)\nexcept OSError as error:\n    print(error)"
@@ -117,7 +117,7 @@ def test_a_notebook_without_network_and_with_stale_outputs_is_noticed(tmp_path: 
     cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "outputs": [], "source": source}
     path = tmp_path / "network.ipynb"
     path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    (fresh,) = executed(path, tmp_path, shared_cache)
+    (fresh,) = executed(path, tmp_path, warm_cache)
     assert "a notebook must not use the network" in texts(fresh)["stdout"]
     assert texts(fresh) != texts(cell)
 

@@ -175,8 +175,8 @@ def processors() -> dict[str, dict[str, str]]:
 
 # Callers take long to compile, so those for one dtype are enough; `test_contract` has more, on one processor.
 @pytest.mark.parametrize(("dtype", "through_compiled_code"), [(np.float32, True), (np.float64, False)])
-def test_on_any_processor_with_fma(dtype: Any, through_compiled_code: bool, shared_cache: Path) -> None:
+def test_on_any_processor_with_fma(dtype: Any, through_compiled_code: bool, warm_cache: Path) -> None:
     script = SCRIPT.format(dtype=dtype.__name__, through_compiled_code=through_compiled_code)
-    children = [start(script, shared_cache, **settings) for settings in processors().values()]
+    children = [start(script, warm_cache, **settings) for settings in processors().values()]
     expected = digest(dtype, through_compiled_code)
     assert [finish(child) for child in children] == [expected] * len(children)

@@ -59,10 +59,10 @@ print(json.dumps([Recorder.outcomes, Recorder.failures or output.getvalue()[-200
 """
 
 
-def test_scipys_own_tests_pass_with_ours_in_their_place(tmp_path: Path, shared_cache: Path) -> None:
+def test_scipys_own_tests_pass_with_ours_in_their_place(tmp_path: Path, warm_cache: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     script = SCIPYS_TESTS.format(ini=str(tmp_path / "pytest.ini"))
-    children = [start(shim + script, shared_cache) for shim in (OURS_FOR_SCIPYS, "")]
+    children = [start(shim + script, warm_cache) for shim in (OURS_FOR_SCIPYS, "")]
     (ours, failures, tested), (theirs, _, untouched) = map(finish, children)
     assert set(ours.values()) == {"passed"}, failures
     assert ours == theirs
@@ -251,9 +251,9 @@ another(1)
 
 @pytest.mark.parametrize("steps", [(USER, COMPILE_ANOTHER), (COMPILE_ANOTHER, USER)], ids=["before", "after"])
 def test_scipys_compile_when_scipy_is_imported_before_or_after_numbas_first_compilation(
-    installed: str, steps: tuple[str, str], shared_cache: Path
+    installed: str, steps: tuple[str, str], warm_cache: Path
 ) -> None:
-    assert run(installed + "".join(steps) + COMPILE_USER, shared_cache) == [[True]] * 4
+    assert run(installed + "".join(steps) + COMPILE_USER, warm_cache) == [[True]] * 4
 
 
 def test_without_the_entry_point_they_do_not(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def f(x):
 """
 
 
-def test_a_users_cached_function_hits_in_the_next_process(installed: str, shared_cache: Path, tmp_path: Path) -> None:
+def test_a_users_cached_function_hits_in_the_next_process(installed: str, warm_cache: Path, tmp_path: Path) -> None:
     (tmp_path / "site" / "user.py").write_text(CACHED)
     script = """
 import user
@@ -360,4 +360,4 @@ value = user.f(np.array([2.0]))
 print(json.dumps([value, sum(user.f.stats.cache_hits.values())]))
 """
     for hits in (0, 1):
-        assert run(installed + script, shared_cache) == [2.0, hits]
+        assert run(installed + script, warm_cache) == [2.0, hits]

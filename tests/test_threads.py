@@ -63,7 +63,7 @@ def test_eight_python_threads_at_once_get_the_right_values() -> None:
 
 
 @on_every_layer
-def test_sixteen_threads_at_once_get_the_right_values_and_bring_few_others(shared_cache: Path, layer: str) -> None:
+def test_sixteen_threads_at_once_get_the_right_values_and_bring_few_others(warm_cache: Path, layer: str) -> None:
     """Each of four threads wide, they would be 64 if each had a team, or a pool, of its own."""
     script = """
     def threads():
@@ -90,14 +90,14 @@ def test_sixteen_threads_at_once_get_the_right_values_and_bring_few_others(share
     right = at_once([caller(*pair) for pair in zip(functions, expected)])
     print(json.dumps([all(right), most[0] - before]))
     """
-    right, others = run(HEADER + dedented(script), shared_cache, NUMBA_NUM_THREADS="4", **LAYERS[layer])
+    right, others = run(HEADER + dedented(script), warm_cache, NUMBA_NUM_THREADS="4", **LAYERS[layer])
     assert right
     # The callers, three for each team on the layer, and three workers.
     assert 16 <= others <= 16 + 3 * MOST_TEAMS + 3
 
 
 @on_every_layer
-def test_calls_beside_a_users_own_parallel_functions_are_right(shared_cache: Path, layer: str) -> None:
+def test_calls_beside_a_users_own_parallel_functions_are_right(warm_cache: Path, layer: str) -> None:
     """On workqueue only one of these may run at a time, and none of ours beside it."""
     script = f"""
     expected = softmax(x, threads=1)
@@ -112,11 +112,11 @@ def test_calls_beside_a_users_own_parallel_functions_are_right(shared_cache: Pat
 
     print(json.dumps(all(at_once([ours] * 4 + [theirs] * {1 if layer == "workqueue" else 3}))))
     """
-    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) is True
+    assert run(HEADER + dedented(script), warm_cache, **LAYERS[layer]) is True
 
 
 @on_every_layer
-def test_large_calls_from_within_a_users_parallel_loop_are_right(shared_cache: Path, layer: str) -> None:
+def test_large_calls_from_within_a_users_parallel_loop_are_right(warm_cache: Path, layer: str) -> None:
     script = """
     @numba.njit(parallel=True)
     def caller(x, out):
@@ -130,11 +130,11 @@ def test_large_calls_from_within_a_users_parallel_loop_are_right(shared_cache: P
         caller(blocks, out)
     print(json.dumps(bool(np.array_equal(out, softmax(blocks, threads=1)))))
     """
-    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) is True
+    assert run(HEADER + dedented(script), warm_cache, **LAYERS[layer]) is True
 
 
 @on_every_layer
-def test_calls_from_an_event_loop_are_right(shared_cache: Path, layer: str) -> None:
+def test_calls_from_an_event_loop_are_right(warm_cache: Path, layer: str) -> None:
     script = """
     expected = softmax(x, threads=1)
 
@@ -145,10 +145,10 @@ def test_calls_from_an_event_loop_are_right(shared_cache: Path, layer: str) -> N
     right = [np.array_equal(result, expected) for result in results] + [np.array_equal(of_small, expected[:3])]
     print(json.dumps([len(right), all(right)]))
     """
-    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) == [31, True]
+    assert run(HEADER + dedented(script), warm_cache, **LAYERS[layer]) == [31, True]
 
 
-def test_the_number_of_threads_on_the_layer_is_what_is_asked_for(shared_cache: Path) -> None:
+def test_the_number_of_threads_on_the_layer_is_what_is_asked_for(warm_cache: Path) -> None:
     script = """
     from softmaxjit._threads import layer_threads
 
@@ -160,11 +160,11 @@ def test_the_number_of_threads_on_the_layer_is_what_is_asked_for(shared_cache: P
     numba.set_num_threads(2)
     print(json.dumps([*first, *[granted(requested) for requested in (None, 1, 9)], numba.get_num_threads()]))
     """
-    found = run(HEADER + dedented(script), shared_cache, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER="omp")
+    found = run(HEADER + dedented(script), warm_cache, NUMBA_NUM_THREADS="4", NUMBA_THREADING_LAYER="omp")
     assert found == [[4, 4], [3, 3], [4, 4], [2, 2], [1, 1], [2, 2], 2]
 
 
-def test_the_number_of_threads_outside_the_layer_is_what_is_asked_for(shared_cache: Path) -> None:
+def test_the_number_of_threads_outside_the_layer_is_what_is_asked_for(warm_cache: Path) -> None:
     script = """
     cores = os.sched_getaffinity(0)
     started = []
@@ -185,21 +185,21 @@ def test_the_number_of_threads_outside_the_layer_is_what_is_asked_for(shared_cac
     print(json.dumps([started, min(2, len(cores)) - 1, launched()]))
     """
     settings = LAYERS["workqueue"] | {"NUMBA_NUM_THREADS": "2"}
-    started, most, layer = run(HEADER + dedented(script), shared_cache, **settings)
+    started, most, layer = run(HEADER + dedented(script), warm_cache, **settings)
     assert started == [0, 0, 0, most]
     assert layer == "workqueue"  # by set_num_threads
 
 
-def test_outside_the_layer_a_call_does_not_launch_it(shared_cache: Path) -> None:
+def test_outside_the_layer_a_call_does_not_launch_it(warm_cache: Path) -> None:
     script = "softmax(x); print(json.dumps(launched()))"
-    assert run(HEADER + script, shared_cache, **LAYERS["workqueue"]) is None
+    assert run(HEADER + script, warm_cache, **LAYERS["workqueue"]) is None
 
 
 # ------------------------------------------------------------------------------------------------- the end of a process
 
 
 @on_every_layer
-def test_a_process_may_end_while_daemons_are_inside(shared_cache: Path, layer: str) -> None:
+def test_a_process_may_end_while_daemons_are_inside(warm_cache: Path, layer: str) -> None:
     script = """
     def keep_calling():
         while True:
@@ -211,12 +211,12 @@ def test_a_process_may_end_while_daemons_are_inside(shared_cache: Path, layer: s
     time.sleep(0.3)
     print(json.dumps(True))
     """
-    assert run(HEADER + dedented(script), shared_cache, **LAYERS[layer]) is True
+    assert run(HEADER + dedented(script), warm_cache, **LAYERS[layer]) is True
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["with others", "alone"])
 @on_every_layer
-def test_calls_at_the_end_of_a_process_are_right(shared_cache: Path, layer: str, others: bool) -> None:
+def test_calls_at_the_end_of_a_process_are_right(warm_cache: Path, layer: str, others: bool) -> None:
     """From a thread that outlives the main one, from atexit, and when the interpreter is already being taken apart."""
     script = f"""
     results = []
@@ -240,7 +240,7 @@ def test_calls_at_the_end_of_a_process_are_right(shared_cache: Path, layer: str,
         atexit.register(check)
         threading.Thread(target=outlive).start()
     """
-    right = run(HEADER + dedented(script), shared_cache, **LAYERS[layer])
+    right = run(HEADER + dedented(script), warm_cache, **LAYERS[layer])
     assert right == [1] * (5 if others else 2)
 
 
@@ -260,7 +260,7 @@ def test_calls_at_the_end_of_a_process_are_right(shared_cache: Path, layer: str,
     ],
     ids=lambda settings: " ".join(settings.values()),
 )
-def test_no_threading_layer_aborts_under_four_python_threads(shared_cache: Path, settings: dict[str, str]) -> None:
+def test_no_threading_layer_aborts_under_four_python_threads(warm_cache: Path, settings: dict[str, str]) -> None:
     script = """
     expected = softmax(x, threads=1)
     together = threading.Barrier(4)
@@ -277,10 +277,10 @@ def test_no_threading_layer_aborts_under_four_python_threads(shared_cache: Path,
         caller.join()
     print(json.dumps([len(right), all(right), launched() in (None, "omp", "tbb")]))
     """
-    assert run(HEADER + dedented(script), shared_cache, **settings) == [80, True, True]
+    assert run(HEADER + dedented(script), warm_cache, **settings) == [80, True, True]
 
 
-def test_a_small_call_launches_no_threading_layer_and_a_large_one_runs_on_it(shared_cache: Path) -> None:
+def test_a_small_call_launches_no_threading_layer_and_a_large_one_runs_on_it(warm_cache: Path) -> None:
     script = """
     softmax(x[:3])
     softmax(x, threads=1)
@@ -288,7 +288,7 @@ def test_a_small_call_launches_no_threading_layer_and_a_large_one_runs_on_it(sha
     softmax(x, threads=2)
     print(json.dumps([before, launched()]))
     """
-    before, after = run(HEADER + dedented(script), shared_cache, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
+    before, after = run(HEADER + dedented(script), warm_cache, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
     assert before is None
     assert after == "omp"
 
@@ -317,7 +317,7 @@ def worst_error():
 """
 
 
-def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accuracy(shared_cache: Path) -> None:
+def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accuracy(warm_cache: Path) -> None:
     features = binding.get_host_cpu_features()
     avx2 = "+avx,+avx2,+fma,+bmi,+bmi2,+sse4.1,+sse4.2,+f16c"
     processors = {
@@ -328,7 +328,7 @@ def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accurac
     compared = script + 'print(json.dumps(hashes([softmax, log_softmax], ["float32", "float64"])))'
     # Numba takes this machine's features with another processor's name, unless it is told.
     children = [
-        start(compared, shared_cache, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=its_features)
+        start(compared, warm_cache, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=its_features)
         for name, (needed, its_features) in processors.items()
         if features.get(needed)
     ]
@@ -336,4 +336,4 @@ def test_processors_with_fma_give_the_same_bits_and_one_without_the_same_accurac
     exec(script, own)  # noqa: S102
     expected = own["hashes"]([softmax, log_softmax], ["float32", "float64"])
     assert all(finish(child) == expected for child in children)
-    assert run(script + "print(json.dumps(worst_error()))", shared_cache, NUMBA_CPU_NAME="generic") <= 4
+    assert run(script + "print(json.dumps(worst_error()))", warm_cache, NUMBA_CPU_NAME="generic") <= 4
