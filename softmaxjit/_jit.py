@@ -38,6 +38,7 @@ from numba.core.runtime import rtsys
 from numba.np.ufunc.dufunc import DUFunc
 
 from ._carriers import carrier_of
+from ._inlined import InlinedCompiler, InlinedFunction
 from ._trust import distrust
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None, "_nrt": True}
@@ -96,7 +97,10 @@ def _renamed(function: Callable[..., Any], *parts: str) -> Callable[..., Any]:
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a piece of a kernel, always inlined: vectors passed in memory would cost more than the arithmetic."""
-    return numba.njit(forceinline=True, **_OPTIONS, **_INNER)(_renamed(function))
+    if config.DISABLE_JIT:
+        return _renamed(function)
+    options = {"nopython": True, "forceinline": True, **_OPTIONS, **_INNER}
+    return InlinedFunction(_renamed(function), targetoptions=options, pipeline_class=InlinedCompiler)
 
 
 def routine(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -186,7 +190,7 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False, counted: 
     The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
     With `counted` False the implementation counts no references to arrays: those it returns it has to retain.
     """
-    options = {**_OPTIONS, **_INNER, "_nrt": counted} | ({"forceinline": True} if inline else {})
+    options = {**_OPTIONS, **_INNER, "_nrt": counted, "forceinline": inline, "pipeline_class": InlinedCompiler}
     # One factory may serve functions of the same name in several modules.
     name = (*function.__module__.split("."), function.__name__)
 
@@ -260,7 +264,8 @@ class Kernel:
         result = types.Array(element, 1, "C")
         kinds = [re.sub(r"\W+", "", str(kind)) for kind in variant] + ["masked"] * masked
         name = (self._ordinal, dtype.name, *kinds, "parallel" if parallel else "serial")
-        dispatcher = numba.njit(parallel=parallel, **_OPTIONS)(_renamed(self.body, *name))
+        # C code calls no kernels, so no entry for it is compiled.
+        dispatcher = numba.njit(parallel=parallel, no_cfunc_wrapper=True, **_OPTIONS)(_renamed(self.body, *name))
         _enable_cache(dispatcher)
         dispatcher.compile(types.void(*self._signature(source, result, *variant)))
         dispatcher.disable_compile()

@@ -21,7 +21,8 @@ COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "overload", "overload_me
 # Each layer, from the door down, and the layers it may import besides itself.
 ARROWS = {
     "_carriers": set(),
-    "_jit": {"_carriers", "_trust"},
+    "_inlined": set(),
+    "_jit": {"_carriers", "_inlined", "_trust"},
     "_trust": set(),
     "_threads": set(),
     "_pool": set(),

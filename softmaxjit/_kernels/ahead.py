@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from numba import types
 
 from .._jit import compiled_as, helper
+from .._simd.arithmetic import larger, smaller
 from .._simd.memory import lanes
 from .._simd.prefetch import prefetch, prefetch_to_store
 
@@ -46,7 +47,7 @@ def ahead_of(x, n, far, out):
     if not far:
         return Ahead(out, 0, 0)
     width = lanes(x)
-    return Ahead(out, min(max(n, NEAREST * width), FARTHEST * width), NEAREST * width)
+    return Ahead(out, smaller(larger(n, NEAREST * width), FARTHEST * width), NEAREST * width)
 
 
 def ask(x: Any, i: Any, ahead: Any) -> Any:

@@ -110,11 +110,11 @@ def log_softmax_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = out.size // n
     tau = settled(temperature)
-    rows_per_block = max(1, ROWS_BLOCK_ELEMENTS // n)
+    rows_per_block = larger(ROWS_BLOCK_ELEMENTS // n, 1)
     far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
-        last = min(rows, first + rows_per_block)
+        last = smaller(rows, first + rows_per_block)
         source = prepared(data_of(x), first, last, n, temperature, data_of(out))
         log_softmax_block(source, first, last, n, tau, data_of(out), far)
         fill_rows(source, first, last, n, data_of(out), -np.inf)

@@ -14,7 +14,7 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import fma, select
+from .._simd.arithmetic import fma, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
 from .._simd.vector import computed
@@ -69,14 +69,14 @@ def sum_blocks_of_others(x, start, n, steps, shift, reached, precise, alone, ahe
     end = start + n
     total, lost = without_largest(x, steps, shift, reached, precise, alone)
     value = error = 0.0
-    i, stop = start, min(end, start + OTHERS_BLOCK_ELEMENTS)
+    i, stop = start, smaller(end, start + OTHERS_BLOCK_ELEMENTS)
     while True:
         total, lost = sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
         if stop == end:
             break
         value, error = add_pairs(value, error, pair_of(total, lost))
         total, lost = nothing(x)
-        i, stop = stop, min(end, stop + OTHERS_BLOCK_ELEMENTS)
+        i, stop = stop, smaller(end, stop + OTHERS_BLOCK_ELEMENTS)
     return add_pairs(value, error, pair_of(total, lost)) if n > OTHERS_BLOCK_ELEMENTS else pair_of(total, lost)
 
 

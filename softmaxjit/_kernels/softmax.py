@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import fma, multiply_exactly, select
+from .._simd.arithmetic import fma, larger, multiply_exactly, select, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import largest_lane, smallest_lane, sum_lanes, widen
 from .._simd.memory import (
@@ -174,11 +174,11 @@ def softmax_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = out.size // n
     tau = settled(temperature)
-    rows_per_block = max(1, ROWS_BLOCK_ELEMENTS // n)
+    rows_per_block = larger(ROWS_BLOCK_ELEMENTS // n, 1)
     far = are_far(out.size, out)
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
-        last = min(rows, first + rows_per_block)
+        last = smaller(rows, first + rows_per_block)
         source = prepared(data_of(x), first, last, n, temperature, data_of(out))
         softmax_block(source, first, last, n, tau, data_of(out), far)
         fill_rows(source, first, last, n, data_of(out), 0.0)

@@ -5,7 +5,7 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, add_to_larger, larger
+from .._simd.arithmetic import add_exactly, add_to_larger, larger, smaller
 from .._simd.exp_scaled import exp_scaled
 from .._simd.lanes import first_lane, halves, joined, sum_lanes, widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
@@ -27,7 +27,7 @@ def sum_row(x, start, n, steps, shift, reached, out, ahead):
     total = lost = splat(x, 0)
     flushed, flushed_error = 0.0, 0.0
     while i + 4 * width <= end:
-        stop = min(end, i + FLUSHED_ELEMENTS)
+        stop = smaller(end, i + FLUSHED_ELEMENTS)
         i, total, lost = sum_fours(x, i, stop, total, lost, steps, shift, reached, out, ahead)
         if stop < end:
             flushed, flushed_error = add_pairs(flushed, flushed_error, sum_lanes(total, lost))

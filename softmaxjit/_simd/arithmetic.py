@@ -58,22 +58,30 @@ def horner(typingctx, x, coefficients):
 
 @intrinsic
 def larger(typingctx, x, y):
-    """``x`` where ``x > y``, else ``y``: one instruction; a NaN in either gives `y`."""
-    result = widest(x, y)
+    """``x`` where ``x > y``, else ``y``: one instruction; a NaN in either gives `y`.
+
+    Of integers too, where `max` would be a function that Numba compiles, in each caller anew.
+    """
+    result = types.unliteral(widest(x, y))
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", *args), *args)
+        compare = builder.icmp_signed if isinstance(result, types.Integer) else builder.fcmp_ordered
+        return builder.select(compare(">", *args), *args)
 
     return result(result, result), generate
 
 
 @intrinsic
 def smaller(typingctx, x, y):
-    """``x`` where ``x < y``, else ``y``: one instruction; a NaN in either gives `y`."""
-    result = widest(x, y)
+    """``x`` where ``x < y``, else ``y``: one instruction; a NaN in either gives `y`.
+
+    Of integers too, as `larger`.
+    """
+    result = types.unliteral(widest(x, y))
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered("<", *args), *args)
+        compare = builder.icmp_signed if isinstance(result, types.Integer) else builder.fcmp_ordered
+        return builder.select(compare("<", *args), *args)
 
     return result(result, result), generate
 

@@ -1,0 +1,75 @@
+"""How pieces of kernels compile: to LLVM code that is optimised in what calls them, and to machine code nowhere.
+
+Numba would optimise each piece by itself and once more in every caller, up to the kernel, and make machine code of it
+each time, which nobody runs; look in it for what it has none of; and compile it again for each constant it is given.
+Without all that a first softmax takes 0.6 of the time (processor time of a process with an empty cache).
+"""
+
+from typing import Any
+
+from numba.core import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.registry import CPUDispatcher
+
+# Passes for closures, comprehensions, `with`, changing messages of exceptions and expressions of arrays.
+_NOT_NEEDED = {
+    "with_lifting",
+    "inline_closure_likes",
+    "Rewrite dynamic raises",
+    "make_function_op_code_to_jit_function",
+    "inline_inlinables",
+    "literal_unroll",
+    "LiteralPropagation",
+    "inline_overloads",
+    "nopython_rewrites",
+    "dump_parfor_diagnostics",
+}
+
+
+class InlinedFunction(CPUDispatcher):
+    """A function compiled once for each combination of types: constants become known where it is inlined."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return what Numba types a call with."""
+        kws = {name: types.unliteral(kind) for name, kind in kws.items()}
+        return super().get_call_template([types.unliteral(kind) for kind in args], kws)
+
+
+class InlinedCompiler(CompilerBase):
+    """Numba's compiler without what pieces of kernels do not need."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the passes, and set where their result goes."""
+        state = self.state
+        state.library = _InlinedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        passes = DefaultPassBuilder.define_nopython_pipeline(state)
+        passes.passes = [each for each in passes.passes if each[0].name() not in _NOT_NEEDED]
+        passes.finalize()
+        return [passes]
+
+
+class _InlinedLibrary(JITCodeLibrary):
+    """LLVM code that is there to be linked to other code.
+
+    Each function is still simplified by itself, which takes 2 % of the time: without that, softmax of (8, 200, 49) along
+    axis 1 took 1.1 of its time.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
+        self._ensure_finalized()
+        return 0  # which to Numba means that there is none
+
+    @property
+    def codegen(self) -> "_InlinedLibrary":
+        return self
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Leave out what Numba tells the machine code of a function once it is there."""
