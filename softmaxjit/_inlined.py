@@ -7,10 +7,10 @@ Without all that a first softmax takes 0.6 of the time (processor time of a proc
 
 from typing import Any
 
-from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import CPUDispatcher
+from numba.core.types.misc import unliteral
 
 # Passes for closures, comprehensions, `with`, changing messages of exceptions and expressions of arrays.
 _NOT_NEEDED = {
@@ -32,8 +32,8 @@ class InlinedFunction(CPUDispatcher):
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Return what Numba types a call with."""
-        kws = {name: types.unliteral(kind) for name, kind in kws.items()}
-        return super().get_call_template([types.unliteral(kind) for kind in args], kws)
+        kws = {name: unliteral(kind) for name, kind in kws.items()}
+        return super().get_call_template([unliteral(kind) for kind in args], kws)
 
 
 class InlinedCompiler(CompilerBase):
@@ -52,8 +52,8 @@ class InlinedCompiler(CompilerBase):
 class _InlinedLibrary(JITCodeLibrary):
     """LLVM code that is there to be linked to other code.
 
-    Each function is still simplified by itself, which takes 2 % of the time: without that, softmax of (8, 200, 49) along
-    axis 1 took 1.1 of its time.
+    Each function is still simplified by itself, which takes 2 % of the time: without that, softmax of (8, 200, 49)
+    along axis 1 took 1.1 of its time.
     """
 
     def _optimize_final_module(self) -> None:

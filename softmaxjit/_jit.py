@@ -20,7 +20,6 @@ import hashlib
 import os
 import re
 import types as python_types
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,13 @@ import numpy as np
 from llvmlite import binding
 from numba import types
 from numba.core import codegen, config
-from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.imputils import lower_constant
-from numba.core.runtime import rtsys
 from numba.np.ufunc.dufunc import DUFunc
 
+from ._cache import directory_of, enable_cache
 from ._carriers import carrier_of
 from ._inlined import InlinedCompiler, InlinedFunction
-from ._trust import distrust
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None, "_nrt": True}
 
@@ -266,7 +263,7 @@ class Kernel:
         name = (self._ordinal, dtype.name, *kinds, "parallel" if parallel else "serial")
         # C code calls no kernels, so no entry for it is compiled.
         dispatcher = numba.njit(parallel=parallel, no_cfunc_wrapper=True, **_OPTIONS)(_renamed(self.body, *name))
-        _enable_cache(dispatcher)
+        enable_cache(dispatcher)
         dispatcher.compile(types.void(*self._signature(source, result, *variant)))
         dispatcher.disable_compile()
         return _without_address(dispatcher)
@@ -278,105 +275,5 @@ def kernel(signature: Callable[..., tuple[types.Type, ...]]) -> Callable[[Callab
 
 
 def cache_directory() -> str:
-    """Return where compiled kernels are kept, or raise a `NoCache` that says why they are not."""
-    return _cache_of(numba.njit(**_OPTIONS)(_kernels[0].body)).cache_path
-
-
-class NoCache(Exception):  # noqa: N818
-    """Says why compiled kernels are not kept."""
-
-
-class _UntrustedDirectory(NoCache):
-    pass
-
-
-def _enable_cache(dispatcher: Any) -> None:
-    """Turn the on-disk cache on where there can be one; elsewhere each process compiles for itself."""
-    try:
-        dispatcher._cache = _cache_of(dispatcher)
-    except _UntrustedDirectory as refusal:
-        _warn_once(str(refusal))
-    except NoCache:
-        pass
-
-
-def _cache_of(dispatcher: Any) -> "_GuardedCache":
-    for name, value in (("SOFTMAXJIT_CACHE", "0"), ("NUMBA_DISABLE_JIT", "1")):
-        if os.environ.get(name) == value:
-            raise NoCache(f"{name}={value}")
-    if config.DISABLE_JIT:
-        raise NoCache("compiling is turned off")
-    try:
-        cache = FunctionCache(dispatcher.py_func)
-    except Exception:
-        raise NoCache("no directory to write to") from None
-    # Beside the sources lies what Python compiled of them, and whoever can write there needs no cache to plant code.
-    if Path(cache.cache_path).parent != Path(dispatcher.py_func.__code__.co_filename).parent:
-        objection = distrust(cache.cache_path, f"*.{dispatcher.py_func.__qualname__}-*")
-        if objection is not None:
-            raise _UntrustedDirectory(objection)
-    return _GuardedCache(cache)
-
-
-_warned: set[str] = set()
-
-
-def _warn_once(objection: str) -> None:
-    if objection not in _warned:
-        _warned.add(objection)
-        warnings.warn(
-            f"softmaxjit compiles without keeping the result: {objection}.  Set NUMBA_CACHE_DIR to a directory of your "
-            "own that no other user may write to, or SOFTMAXJIT_CACHE=0 to do without.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-
-
-class _GuardedCache:
-    """Numba's cache of one function, in which any trouble means "compile again"."""
-
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
-
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        try:
-            result = self._load(signature, context)
-            if result is None or STAMP in result.fndesc.qualname:
-                return result
-        except Exception:  # noqa: S110 - a file may hold anything
-            pass
-        self._forget()
-        return None
-
-    def _load(self, signature: Any, context: Any) -> Any:
-        """Load machine code into a process that may never compile.
-
-        Numba's `load_overload` first imports all that its compiler may need, scipy.linalg among it: 0.23 of the 0.24 s
-        that the first softmax of a process took.  Machine code needs the symbols of Numba's runtime alone; those of a
-        threading layer come with the code that names them.  What is compiled later makes up for the rest by itself.
-        """
-        load = getattr(self._cache, "_load_overload", None)
-        if load is None:
-            return self._cache.load_overload(signature, context)
-        rtsys.initialize(context)
-        return load(signature, context)
-
-    def save_overload(self, signature: Any, result: Any) -> None:
-        try:
-            self._cache.save_overload(signature, result)
-        except Exception:
-            self._forget()
-            try:
-                self._cache.save_overload(signature, result)
-            except Exception:
-                self._cache.disable()
-
-    def _forget(self) -> None:
-        """Empty a broken index, so that the next save starts afresh."""
-        try:
-            self._cache.flush()
-        except Exception:
-            self._cache.disable()
+    """Return where compiled kernels are kept, or raise `NoCache`."""
+    return directory_of(_kernels[0].body)

@@ -18,6 +18,7 @@ import numpy as np
 from numba.core import config
 
 from . import _jit, _threads
+from ._cache import NoCache
 from ._carriers import CARRIERS
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, LONG_ROW, SHORT, WEIGHTED, Facts, is_long
@@ -131,7 +132,7 @@ def has_parallel() -> bool:
         return False
     try:
         _jit.cache_directory()
-    except _jit.NoCache:
+    except NoCache:
         return False
     return True
 

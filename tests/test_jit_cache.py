@@ -84,7 +84,7 @@ def miniature_in(directory: Path) -> Path:
     package.mkdir(parents=True)
     for name, source in MINIATURE.items():
         (package / name).write_text(source)
-    for name in ("_jit.py", "_inlined.py", "_carriers.py", "_trust.py"):
+    for name in ("_jit.py", "_inlined.py", "_cache.py", "_carriers.py", "_trust.py"):
         shutil.copy(PACKAGE / name, package)
     return package.parent
 
@@ -581,7 +581,7 @@ def test_a_directory_that_vanishes_after_import_does_no_harm(packages: Path, cac
     from miniature.kernels import report
     cache = pathlib.Path({str(cache)!r})
     first = report("float32")
-    enable = jit._enable_cache
+    enable = jit.enable_cache
 
     def enable_then_lose(dispatcher):
         enable(dispatcher)
@@ -589,7 +589,7 @@ def test_a_directory_that_vanishes_after_import_does_no_harm(packages: Path, cac
         if {successor!r} == "file":
             cache.write_text("")
 
-    jit._enable_cache = enable_then_lose
+    jit.enable_cache = enable_then_lose
     print(json.dumps(first["values"] + report()["values"]))
     """
     assert run(script, cache, packages) == RIGHT + RIGHT
@@ -638,13 +638,33 @@ def test_read_only_directories_do_no_harm(packages: Path, cache: Path, filled: b
             report = run(
                 WITHOUT_PRIVILEGES + REPORT, cache, packages, HOME=str(home), XDG_CACHE_HOME=str(home / "cache")
             )
-            assert report == {"values": RIGHT, "hits": 0}
+            assert report == {"values": RIGHT, "hits": int(filled)}
         assert files(packages.parent) == before
     finally:
         for directory in directories:
             directory.chmod(0o755)
     run(REPORT, cache, packages)
     assert run(REPORT, cache, packages) == {"values": RIGHT, "hits": 1}
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_read_only_directory_that_was_asked_for_comes_before_a_writable_home(
+    packages: Path, cache: Path, tmp_path: Path, trusted: bool
+) -> None:
+    run(REPORT, cache, packages)
+    blocked(packages)
+    directories = [path for path in cache.rglob("*") if path.is_dir()]
+    for directory in directories:
+        directory.chmod(0o555 if trusted else 0o557)
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "home-cache")}
+    try:
+        for hits in (1, 1) if trusted else (0, 1):
+            report = run(WITHOUT_PRIVILEGES + REPORT, cache, packages, **home)
+            assert report == {"values": RIGHT, "hits": hits}
+        assert bool(files(tmp_path / "home-cache")) == (not trusted)
+    finally:
+        for directory in directories:
+            directory.chmod(0o755)
 
 
 def test_a_home_serves_where_the_package_is_not_writable(packages: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "overload", "overload_me
 ARROWS = {
     "_carriers": set(),
     "_inlined": set(),
-    "_jit": {"_carriers", "_inlined", "_trust"},
+    "_cache": {"_trust"},
+    "_jit": {"_carriers", "_inlined", "_cache"},
     "_trust": set(),
     "_threads": set(),
     "_pool": set(),
@@ -35,13 +36,13 @@ ARROWS = {
     "_plain_labelled": {"_plain"},
     "_run_labelled": {"_args", "_plan", "_plain_labelled", "_threads", "_kernels", "_carriers"},
     "_direct": {"_run", "_plan", "_kernels", "_simd", "_carriers"},
-    "_warmup": {"_plan", "_jit", "_kernels", "_carriers", "_threads"},
+    "_warmup": {"_plan", "_jit", "_cache", "_kernels", "_carriers", "_threads"},
     "public": {"_warmup", "_args", "_direct", "_run", "_run_labelled", "_simd", "_jit", "_plain"},
     "_overloads": {"public", "_args", "_jit", "_kernels", "_simd"},
     "__init__": {"public", "_overloads"},
     "_data": set(),
-    # The last four to report on them, or to measure against the streaming copy.
-    "_commands": {"__init__", "public", "_data", "_args", "_jit", "_threads", "_kernels"},
+    # The last five to report on them, or to measure against the streaming copy.
+    "_commands": {"__init__", "public", "_data", "_args", "_jit", "_cache", "_threads", "_kernels"},
     "cli": {"__init__", "public", "_commands", "_warmup"},
     "__main__": {"cli"},
 }

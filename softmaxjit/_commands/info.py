@@ -9,6 +9,7 @@ from numba.core import config
 from numba.core.registry import cpu_target
 
 from .. import __version__, _jit, _threads
+from .._cache import NoCache
 
 VECTOR_FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512vl", "neon", "sve", "sve2")
 
@@ -55,5 +56,5 @@ def cache_directory() -> str:
     """Return where compiled kernels are kept, or why they are not."""
     try:
         return _jit.cache_directory()
-    except _jit.NoCache as reason:
+    except NoCache as reason:
         return f"off ({reason})"

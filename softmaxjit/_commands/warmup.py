@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import _jit
+from .._cache import NoCache
 from ..compilation import Warmed
 from ..compilation import warmup as compile_ahead
 from . import CommandError
@@ -21,7 +22,7 @@ def warmup(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -
     """
     try:
         directory = _jit.cache_directory()
-    except _jit.NoCache as reason:
+    except NoCache as reason:
         raise CommandError(f"there is no cache to compile for: {reason}") from None
     try:
         entries = compile_ahead(operations or None, dtypes or None, all=everything, progress=True)
