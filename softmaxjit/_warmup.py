@@ -20,10 +20,20 @@ from numba.core import config
 from . import _jit, _threads
 from ._cache import NoCache
 from ._carriers import CARRIERS
+from ._kernels.bins import bin_classes, bin_rows
+from ._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
+from ._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
+from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
+from ._kernels.judgement import judge_logits, judge_probabilities
+from ._kernels.likelihood import labelled_distances, likelihood_rows
+from ._kernels.targets import CLASSES, PROBABILITIES
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from ._kernels.vector_scaling import vector_scaling_rows
 from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, LONG_ROW, SHORT, WEIGHTED, Facts, is_long
 
 OPERATIONS = tuple(KERNELS)
+LABELLED = ("cross_entropy", "cross_entropy_and_grad", "calibration")  # what takes labels too
+ALL_OPERATIONS = OPERATIONS + LABELLED
 DTYPES = tuple(dtype.name for dtype in COMPILED_DTYPES)
 ALL_DTYPES = (*DTYPES, *CARRIERS)
 
@@ -37,6 +47,7 @@ class Task(NamedTuple):
     dtype: "np.dtype[Any]"
     variant: tuple[numba.types.Type, ...] = ()
     masked: bool = False
+    alone: bool = False  # never in parallel
 
 
 class Warmed(NamedTuple):
@@ -67,7 +78,8 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     """Return what calls without masks, weights and temperatures by row need, or also all that others do."""
     found = []
     for dtype in map(dtype_of, dtypes):
-        for operation in operations:
+        found += _labelled_tasks(operations, dtype, everything)
+        for operation in [operation for operation in operations if operation in KERNELS]:
             variants = _variants(operation, everything)
             tables = [KERNELS, SHORT, ACROSS, LONG]
             if not is_long(Facts(operation, dtype, 1, LONG_ROW)):
@@ -76,6 +88,36 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
             found += [Task(kernel, dtype, *variant) for kernel in kernels for variant in variants]
             if everything and dtype in COMPILED_DTYPES and operation in WEIGHTED:
                 found.append(Task(WEIGHTED[operation], dtype))
+    return found + _tasks_of_float64(operations)
+
+
+def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everything: bool) -> list[Task]:
+    """Return what operations on labelled rows of a dtype need: classes, or with everything also probabilities."""
+    temperatures = (ONE_FOR_ALL, ONE_FOR_EACH_ROW) if everything else (ONE_FOR_ALL,)
+    labels = (CLASSES, PROBABILITIES) if everything else (CLASSES,)
+    of_losses = [(temperature, kind) for temperature in temperatures for kind in labels]
+    is_carried = dtype not in COMPILED_DTYPES  # then computed in copies of float32, where kernels write rows
+    found = []
+    if "cross_entropy" in operations:
+        found += [Task(cross_entropy_rows, dtype, variant) for variant in of_losses]
+    if "cross_entropy_and_grad" in operations and not is_carried:
+        found += [Task(cross_entropy_and_grad_rows, dtype, variant) for variant in of_losses]
+    if everything and not is_carried and {"cross_entropy", "cross_entropy_and_grad"} & {*operations}:
+        found += [Task(tempered_rows, dtype, (temperature,)) for temperature in temperatures]
+    if "calibration" in operations:
+        of_one_kind = (judge_logits, judge_probabilities, likelihood_rows, vector_scaling_rows)
+        found += [Task(kernel, dtype) for kernel in of_one_kind]
+        found += [Task(labelled_distances, dtype, (kind,)) for kind in labels]
+        found += [] if is_carried else [Task(bin_classes, dtype)]
+    return found
+
+
+def _tasks_of_float64(operations: Sequence[str]) -> list[Task]:
+    """Return what operations on labelled rows need whatever the dtype of these."""
+    found = [Task(total_of, np.dtype(np.float64), alone=True)] if {*LABELLED} & {*operations} else []
+    if "calibration" in operations:
+        found += [Task(kernel, np.dtype(np.float64), alone=True) for kernel in (bin_rows, draw_rows)]
+        found += [Task(kernel, np.dtype(np.float64)) for kernel in (resample_means, resample_bins, resample_masses)]
     return found
 
 
@@ -96,12 +138,14 @@ def _variants(operation: str, everything: bool) -> list[tuple[tuple[numba.types.
 
 def warm(task: Task, *, parallel: bool) -> Warmed:
     """Compile a kernel, or load it."""
-    kernel, dtype, variant, masked = task
+    kernel, dtype, variant, masked, _ = task
     start = time.perf_counter()
     dispatcher = kernel.compiled(dtype, *variant, parallel=parallel, masked=masked)
     seconds = time.perf_counter() - start
     by_row = ONE_FOR_EACH_ROW in variant
-    kind = ", ".join(["a temperature for each row"] * by_row + ["masked"] * masked)
+    soft = PROBABILITIES in variant
+    kinds = ["a temperature for each row"] * by_row + ["probabilities as labels"] * soft + ["masked"] * masked
+    kind = ", ".join(kinds)
     name = f"{kernel.body.__name__} ({kind})" if kind else kernel.body.__name__
     return Warmed(name, dtype.name, parallel, seconds, compiled=not dispatcher.stats.cache_hits)
 
@@ -150,5 +194,5 @@ def _other_process(operations: Sequence[str], dtypes: Sequence[str], everything:
 
 def compile_parallel() -> None:
     """Do the other process's part, and print each kernel that is ready."""
-    for task in tasks(*json.loads(sys.argv[1])):
+    for task in [task for task in tasks(*json.loads(sys.argv[1])) if not task.alone]:
         print(json.dumps(warm(task, parallel=True)._asdict()), flush=True)

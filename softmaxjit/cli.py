@@ -20,8 +20,7 @@ from ._commands.info import info
 from ._commands.table import DTYPES
 from ._commands.table import OPERATIONS as COMPARED
 from ._commands.warmup import warmup
-from ._warmup import ALL_DTYPES
-from ._warmup import OPERATIONS as COMPILED
+from ._warmup import ALL_DTYPES, ALL_OPERATIONS
 
 # Whether a file can be read is found out by reading it.
 FILE = click.Path(path_type=Path, readable=False)
@@ -118,17 +117,17 @@ def bench_command(**options: Any) -> None:
 
 @commands.command("warmup")
 @click.option(
-    "--op", "operations", type=click.Choice(list(COMPILED)), multiple=True, help="May be given several times."
+    "--op", "operations", type=click.Choice(list(ALL_OPERATIONS)), multiple=True, help="May be given several times."
 )
 @click.option(
     "--dtype", "dtypes", type=click.Choice(list(ALL_DTYPES)), multiple=True, help="May be given several times."
 )
-@click.option("--all", "everything", is_flag=True, help="Masks, weights and temperatures by row too; all dtypes.")
+@click.option("--all", "everything", is_flag=True, help="Masks, weights, temperatures by row and labels too; all dtypes.")
 def warmup_command(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> None:
     """Compile ahead, for the cache, what calls from Python would compile.
 
-    By default all operations for float32 and float64, without masks, weights and temperatures by row. It takes a
-    minute or two, with --all many. What is in the cache already is loaded.
+    By default softmax, log_softmax, logsumexp and their gradients for float32 and float64, without masks, weights and
+    temperatures by row. It takes a minute or two, with --all many. What is in the cache already is loaded.
     """
     warmup(operations, dtypes, everything)
 

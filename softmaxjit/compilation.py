@@ -26,14 +26,15 @@ def warmup(
     Parameters
     ----------
     operations : sequence of str, optional
-        Some of ``"softmax"``, ``"log_softmax"``, ``"logsumexp"``, ``"softmax_vjp"`` and ``"log_softmax_vjp"``; by
-        default all of them.
+        Some of ``"softmax"``, ``"log_softmax"``, ``"logsumexp"``, ``"softmax_vjp"`` and ``"log_softmax_vjp"``, by
+        default all of these; and of ``"cross_entropy"``, ``"cross_entropy_and_grad"`` and ``"calibration"``, all that
+        `softmaxjit.calibration` has.
     dtypes : sequence of str, optional
         Some of ``"float32"``, ``"float64"``, ``"float16"`` and ``"bfloat16"``, the last only where ml_dtypes is
         installed; by default the first two.
     all : bool, default False
-        Compile also what takes masks, weights and temperatures by row, and, if `dtypes` is not given, for all of them
-        that there are.
+        Compile also what takes masks, weights, temperatures by row and probabilities as labels, and, if `operations` or
+        `dtypes` are not given, for all of them that there are.
     progress : bool, default False
         Show a progress bar; needs rich, which comes with the extra ``cli``.
 
@@ -65,16 +66,18 @@ def warmup(
     >>> sorted({entry.kernel for entry in warmup(["logsumexp"], ["float32"])})
     ['logsumexp_across', 'logsumexp_long_rows', 'logsumexp_rows', 'logsumexp_short_rows']
     """
-    chosen = _checked("operations", operations, _warmup.OPERATIONS, _warmup.OPERATIONS)
-    default = _available_dtypes() if all else _warmup.DTYPES
-    elements = _checked("dtypes", dtypes, _warmup.ALL_DTYPES, default)
+    default_operations = _warmup.ALL_OPERATIONS if all else _warmup.OPERATIONS
+    chosen = _checked("operations", operations, _warmup.ALL_OPERATIONS, default_operations)
+    default_dtypes = _available_dtypes() if all else _warmup.DTYPES
+    elements = _checked("dtypes", dtypes, _warmup.ALL_DTYPES, default_dtypes)
     if config.DISABLE_JIT:
         return []
     entries = _warmup.warmed(chosen, elements, all)
     if not progress:
         return list(entries)
-    number = len(_warmup.tasks(chosen, elements, all))
-    return list(_shown(entries, 2 * number if _warmup.has_parallel() else number))
+    planned = _warmup.tasks(chosen, elements, all)
+    number = len(planned) + sum(not task.alone for task in planned) * _warmup.has_parallel()
+    return list(_shown(entries, number))
 
 
 def _checked(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import softmaxjit
-from softmaxjit import _direct, _jit, _threads, _warmup, warmup
+from softmaxjit import _direct, _jit, _threads, _warmup, calibration, warmup
 from softmaxjit.__main__ import main
 
 from .children import run
@@ -99,12 +99,21 @@ def test_after_warmup_nothing_compiles_here_in_a_fork_and_in_the_next_process(tm
 
 @pytest.fixture
 def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Return the list of kernels that are asked for from now on, and have none of them compile or run."""
+    """Return the list of kernels that are asked for from now on, and have none of them compile or run.
+
+    What they could write of these dtypes becomes what callers can work with.
+    """
     found: list[tuple[Any, ...]] = []
+    filling = {np.dtype(np.float64): 0.5, np.dtype(np.int64): 0}
+
+    def pretend(*operands: Any) -> None:
+        for operand in operands:
+            if isinstance(operand, np.ndarray) and operand.flags.writeable and operand.dtype in filling:
+                operand.fill(filling[operand.dtype])
 
     def compiled(self: _jit.Kernel, dtype: Any, *variant: Any, parallel: bool = False, masked: bool = False) -> Any:
         found.append((self.body.__name__, dtype.name, *map(str, variant), masked, parallel))
-        return lambda *_: None
+        return pretend
 
     def entry(self: _jit.Kernel, dtype: Any, *variant: Any) -> Any:
         return compiled(self, dtype, *variant)
@@ -121,12 +130,15 @@ def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
     yield from (((1 << 15, 5), -1), ((1 << 9, 500), -1), ((500, 1 << 9), 0), ((1 << 18,), -1), ((1 << 15, 9), 0))
 
 
-def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool) -> None:
+def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool, labelled: bool = False) -> None:
     for threads in (1, 2):  # those that are to be had
         monkeypatch.setattr(_threads, "layer_threads", lambda _, threads=threads: nullcontext(threads))
         monkeypatch.setattr(_threads, "pool_threads", lambda _: nullcontext(1))
         for shape, axis in shapes():
             call(np.ones(shape, dtype), axis, everything)
+        if labelled:
+            for rows in (10, 1 << 15):
+                call_with_labels(np.ones((rows, 5), dtype), everything)
 
 
 def call(x: np.ndarray, axis: int, everything: bool) -> None:
@@ -147,37 +159,58 @@ def call(x: np.ndarray, axis: int, everything: bool) -> None:
         softmaxjit.log_softmax_vjp(x, x, axis, temperature=temperature)
 
 
-def listed(dtypes: tuple[str, ...], *, everything: bool) -> set[tuple[Any, ...]]:
+def call_with_labels(x: np.ndarray, everything: bool) -> None:
+    labels = np.arange(len(x)) % x.shape[1]
+    temperatures: list[Any] = [1.0, np.full((len(x), 1), 2.0), 1e300, np.full((len(x), 1), 1e300)]
+    for truth in [labels, np.ones_like(x)] if everything else [labels]:
+        for temperature in temperatures if everything else [1.0]:
+            softmaxjit.cross_entropy(x, truth, temperature=temperature)
+            softmaxjit.cross_entropy_and_grad(x, truth, temperature=temperature)
+        calibration.fit_temperature(x, truth)
+    calibration.fit_vector_scaling(x, labels)
+    p = np.full_like(x, 0.2)
+    for from_logits in (False, True):
+        calibration.expected_calibration_error(p, labels, from_logits=from_logits, classwise=True)
+        calibration.reliability_curve(p, labels, from_logits=from_logits)
+    calibration.bootstrap(calibration.accuracy, p, labels, n_resamples=9)
+    for binning in ("width", "mass"):
+        calibration.bootstrap(calibration.expected_calibration_error, p, labels, n_resamples=9, binning=binning)
+    calibration.bootstrap(lambda p, labels: 0.5, p, labels, n_resamples=1)
+
+
+def listed(dtypes: tuple[str, ...], *, everything: bool, labelled: bool = False) -> set[tuple[Any, ...]]:
+    operations = _warmup.ALL_OPERATIONS if labelled else _warmup.OPERATIONS
     return {
         (task.kernel.body.__name__, task.dtype.name, *map(str, task.variant), task.masked, parallel)
-        for task in _warmup.tasks(_warmup.OPERATIONS, dtypes, everything)
-        for parallel in (False, True)
+        for task in _warmup.tasks(operations, dtypes, everything)
+        for parallel in ((False,) if task.alone else (False, True))
     }
 
 
+@pytest.mark.parametrize("labelled", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_plain_calls_ask_for_is_compiled(
-    dtype: str, asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+    dtype: str, labelled: bool, asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call_all(dtype, monkeypatch, everything=False)
-    assert set(asked_for) - listed((dtype,), everything=False) == set()
+    call_all(dtype, monkeypatch, everything=False, labelled=labelled)
+    assert set(asked_for) - listed((dtype,), everything=False, labelled=labelled) == set()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", ml_dtypes.bfloat16])
 def test_what_any_call_asks_for_is_compiled_with_all(
     dtype: Any, asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call_all(dtype, monkeypatch, everything=True)
+    call_all(dtype, monkeypatch, everything=True, labelled=True)
     # What has 16 bits takes copies in float32 to some kernels.
-    assert set(asked_for) - listed((np.dtype(dtype).name, "float32"), everything=True) == set()
+    assert set(asked_for) - listed((np.dtype(dtype).name, "float32"), everything=True, labelled=True) == set()
 
 
 def test_no_kernel_is_compiled_that_no_call_asks_for(
     asked_for: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for dtype in ("float32", "float64", "float16", ml_dtypes.bfloat16):
-        call_all(dtype, monkeypatch, everything=True)
-    assert listed(_warmup.ALL_DTYPES, everything=True) - set(asked_for) == set()
+        call_all(dtype, monkeypatch, everything=True, labelled=True)
+    assert listed(_warmup.ALL_DTYPES, everything=True, labelled=True) - set(asked_for) == set()
 
 
 # ----------------------------------------------------------------------------------------------- arguments, the command
@@ -188,7 +221,7 @@ def test_no_kernel_is_compiled_that_no_call_asks_for(
     [
         (("softmax",), TypeError, r"operations is 'softmax'; accepted are sequences of names, such as \['softmax'\]"),
         ((None, "float32"), TypeError, "dtypes is 'float32'"),
-        ((["sofmax"],), ValueError, "operations has 'sofmax'; accepted are softmax, log_softmax, logsumexp"),
+        ((["sofmax"],), ValueError, "operations has 'sofmax'; accepted are softmax, log_softmax, logsumexp.*calibration"),
         ((None, ["int8"]), ValueError, "dtypes has 'int8'; accepted are float32, float64, float16, bfloat16"),
     ],
 )

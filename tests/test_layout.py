@@ -137,10 +137,10 @@ def test_a_simd_module_that_knew_a_kernel_would_be_found(tmp_path: Path) -> None
 
 def test_a_private_module_without_a_layer_would_be_found(tmp_path: Path) -> None:
     (tmp_path / "__init__.py").write_text("")
-    (tmp_path / "_cache.py").write_text("from . import _jit")
+    (tmp_path / "_new.py").write_text("from . import _jit")
     (tmp_path / "_jit.py").write_text("")
     (tmp_path / "activations.py").write_text("")
-    assert violations(tmp_path) == ["_cache has no layer"]
+    assert violations(tmp_path) == ["_new has no layer"]
 
 
 def options_spelt(tree: ast.Module) -> set[str]:
