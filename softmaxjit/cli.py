@@ -122,7 +122,7 @@ def bench_command(**options: Any) -> None:
 @click.option(
     "--dtype", "dtypes", type=click.Choice(list(ALL_DTYPES)), multiple=True, help="May be given several times."
 )
-@click.option("--all", "everything", is_flag=True, help="Masks, weights, temperatures by row and labels too; all dtypes.")
+@click.option("--all", "everything", is_flag=True, help="Masks, weights, labels, temperatures by row; all dtypes.")
 def warmup_command(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> None:
     """Compile ahead, for the cache, what calls from Python would compile.
 

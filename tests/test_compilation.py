@@ -175,7 +175,7 @@ def call_with_labels(x: np.ndarray, everything: bool) -> None:
     calibration.bootstrap(calibration.accuracy, p, labels, n_resamples=9)
     for binning in ("width", "mass"):
         calibration.bootstrap(calibration.expected_calibration_error, p, labels, n_resamples=9, binning=binning)
-    calibration.bootstrap(lambda p, labels: 0.5, p, labels, n_resamples=1)
+    calibration.bootstrap(lambda *_: 0.5, p, labels, n_resamples=1)
 
 
 def listed(dtypes: tuple[str, ...], *, everything: bool, labelled: bool = False) -> set[tuple[Any, ...]]:
@@ -221,7 +221,11 @@ def test_no_kernel_is_compiled_that_no_call_asks_for(
     [
         (("softmax",), TypeError, r"operations is 'softmax'; accepted are sequences of names, such as \['softmax'\]"),
         ((None, "float32"), TypeError, "dtypes is 'float32'"),
-        ((["sofmax"],), ValueError, "operations has 'sofmax'; accepted are softmax, log_softmax, logsumexp.*calibration"),
+        (
+            (["sofmax"],),
+            ValueError,
+            "operations has 'sofmax'; accepted are softmax, .*, calibration",
+        ),
         ((None, ["int8"]), ValueError, "dtypes has 'int8'; accepted are float32, float64, float16, bfloat16"),
     ],
 )

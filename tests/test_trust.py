@@ -147,6 +147,7 @@ def test_such_a_directory_is_neither_read_nor_written_and_that_is_said_once(tmp_
     sys.modules["scipy"] = None
     import numpy as np
     from softmaxjit import _jit, logsumexp
+    from softmaxjit._cache import NoCache
     from softmaxjit._kernels.copy import stream_copy
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -154,7 +155,7 @@ def test_such_a_directory_is_neither_read_nor_written_and_that_is_said_once(tmp_
     hits = sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels)
     try:
         where = _jit.cache_directory()
-    except _jit.NoCache as reason:
+    except NoCache as reason:
         where = str(reason)
     print(json.dumps([hits, where, [str(warning.message) for warning in caught]]))
     """
