@@ -1,6 +1,8 @@
 """Every operation against extended precision, over lengths and input families."""
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import mpmath
 import numba
@@ -9,6 +11,7 @@ import pytest
 
 from softmaxjit._kernels.shift import _LIMITS
 
+from .children import finish, start
 from .oracles import DTYPES, LENGTHS, OPERATIONS, TEMPERATURES, Operation, families, ulp_error
 
 
@@ -220,3 +223,43 @@ def test_elements_far_below_the_maximum_meet_no_subnormal_number_and_come_to_not
     assert np.log2(limits.headroom) + reach + np.log2(info.eps) - most_elements > info.minexp
     assert reach < info.minexp
     assert log_reach + most_elements < np.log2(dtype(info.smallest_subnormal)) - 1
+
+
+def worst_errors(dtype: type) -> dict[str, float]:
+    """Return the largest error of each operation, by rows, by tiles of them and by rows across memory."""
+    worst = dict.fromkeys((operation.name for operation in OPERATIONS), 0.0)
+    for n in (2, 9, 17, 40, 65, 130, 1000, 2049):
+        for _, x in families(n, dtype, max(4, 500 // n)):
+            for operation in OPERATIONS:
+                for temperature in (1.0, 0.37) if operation.takes_temperature else (1.0,):
+                    alone = operation._replace(compute=of_each_row(operation.compute))
+                    across = operation._replace(compute=along_the_first_axis(operation.compute))
+                    errors = [each.error(x, temperature) for each in (operation, alone, across)]
+                    worst[operation.name] = max(worst[operation.name], *errors)
+    return worst
+
+
+def of_each_row(function: Any) -> Any:
+    return lambda x, **keywords: np.stack([function(row, **keywords) for row in x])
+
+
+def along_the_first_axis(function: Any) -> Any:
+    return lambda x, **keywords: function(x.T.copy(), 0, **keywords).T
+
+
+WITHOUT_FMA = """
+import json
+import numpy as np
+from numba.core.registry import cpu_target
+from tests.test_accuracy import worst_errors
+assert "+fma" not in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+print(json.dumps(worst_errors(np.{dtype})))
+"""
+
+
+def test_a_processor_without_fma_keeps_the_bounds(tmp_path: Path) -> None:
+    scripts = [WITHOUT_FMA.format(dtype=dtype.__name__) for dtype in DTYPES]
+    children = [start(script, tmp_path / "cache", NUMBA_CPU_NAME="generic") for script in scripts]
+    for dtype, errors in zip(DTYPES, map(finish, children), strict=True):
+        for operation in OPERATIONS:
+            assert 0 < errors[operation.name] <= operation.bound, (operation.name, dtype)

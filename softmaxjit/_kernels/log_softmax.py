@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
-from .._simd.arithmetic import fma, larger, like, magnitude, select, smaller
+from .._simd.arithmetic import fma, larger, like, magnitude, residue, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
 from .ahead import ahead_of, are_far
@@ -41,7 +41,7 @@ def output_of(x, largest, log, log_error, temperature):
     part = select(size > 1.0, like(size, 0.5), 1.0)  # halving is exact there, and no distance from 1 overflows
     divisor = part * temperature
     inverse = 1.0 / divisor
-    inverse_error = fma(-inverse, divisor, 1.0) * inverse
+    inverse_error = residue(-inverse, divisor, 1.0) * inverse
     log_high, high = element_like(x, log), element_like(x, inverse)
     log_low = element_like(x, (log - widen(log_high)) + log_error)
     low = element_like(x, (inverse - widen(high)) + inverse_error)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import add_exactly, fma, like, select
+from .._simd.arithmetic import add_exactly, like, residue, select
 from .._simd.exp_scaled import exp_steps
 from .._simd.log import log, log1p
 from .._simd.memory import data_of, load_element, store_element
@@ -74,7 +74,7 @@ def _log1p_of_ratio(x, rest, error, unit, unit_error):
 
     def of_float64(x, rest, error, unit, unit_error):
         ratio = rest / unit
-        ratio_error = (fma(-ratio, unit, rest) + (error - ratio * unit_error)) / unit
+        ratio_error = (residue(-ratio, unit, rest) + (error - ratio * unit_error)) / unit
         return log1p_pair(ratio, ratio_error)
 
     return of_float64

@@ -14,7 +14,7 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import fma, select, smaller
+from .._simd.arithmetic import fma, residue, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
 from .._simd.vector import computed
@@ -130,7 +130,7 @@ def _add_exp(total, lost, u, scale, precise):
     def of_float64(total, lost, u, scale, precise):
         e = fma(u, scale, scale)
         if precise:
-            lost = lost + fma(u, scale, scale - e)  # exact: e is within a factor of two of scale
+            lost = lost + residue(u, scale, scale - e)  # exact: e is within a factor of two of scale
         return add_term(total, lost, e)
 
     return of_float64

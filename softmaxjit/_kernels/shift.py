@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import both, fma, larger, like, magnitude, nearest_integer, polynomial, select, smaller
+from .._simd.arithmetic import both, fma, larger, like, magnitude, nearest_integer, polynomial, residue, select, smaller
 from .._simd.exp import LN2, LOG2_E
 from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
 from .._simd.lanes import largest_lane, smallest_lane, widen
@@ -168,8 +168,8 @@ def _largest_exp(x, shift, temperature):
     def of_float64(x, shift, temperature):
         distance = shift.largest - shift.anchor
         exponent = distance / temperature
-        residue = fma(-exponent, temperature, distance) / temperature
-        value, error = exp_pair(exponent, residue, shift.octaves)
+        rest = residue(-exponent, temperature, distance) / temperature
+        value, error = exp_pair(exponent, rest, shift.octaves)
         return value * scale, error * scale
 
     return of_float64

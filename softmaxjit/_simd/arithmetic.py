@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -10,10 +11,14 @@ from .target import target_has, target_is_x86
 from .vector import Vector, bits_type, broadcast, call_llvm, constant, element_of, mask_of, suffix, widest
 
 
+def _has_fma(context: Any) -> bool:
+    return target_has(context, "fma") or not target_is_x86(context)
+
+
 def _fma(context: Any, builder: Any, x: Any, y: Any, z: Any) -> Any:
     # Without FMA in the target `llvm.fma` is a call of the C library, 23 times slower.
-    fused = target_has(context, "fma") or not target_is_x86(context)
-    return call_llvm(builder, f"llvm.{'fma' if fused else 'fmuladd'}.{suffix(x.type)}", x.type, [x, y, z])
+    name = "fma" if _has_fma(context) else "fmuladd"
+    return call_llvm(builder, f"llvm.{name}.{suffix(x.type)}", x.type, [x, y, z])
 
 
 @intrinsic
@@ -25,6 +30,42 @@ def fma(typingctx, x, y, z):
         return _fma(context, builder, *args)
 
     return result(result, result, result), generate
+
+
+@intrinsic
+def residue(typingctx, x, y, z):
+    """``x * y + z`` where the two nearly cancel: what `fma` gives, on any target."""
+    result = widest(x, y, z)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if _has_fma(context):
+            return _fma(context, builder, *args)
+        return (_residue32 if element_of(result).bitwidth == 32 else _residue64)(builder, *args)
+
+    return result(result, result, result), generate
+
+
+def _residue32(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """Return `residue` of float32 by way of float64, which holds the product."""
+    wide = ir.DoubleType() if x.type == ir.FloatType() else ir.VectorType(ir.DoubleType(), x.type.count)
+    x, y, wide_z = (builder.fpext(each, wide) for each in (x, y, z))
+    return builder.fptrunc(builder.fadd(builder.fmul(x, y), wide_z), z.type)
+
+
+def _residue64(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """Return `residue` of float64 by way of halves whose products are exact but for the last (Dekker)."""
+    integers = bits_type(x.type)
+
+    def halves(value: Any) -> tuple[Any, Any]:
+        leading = builder.and_(builder.bitcast(value, integers), constant(integers, -1 << 27))
+        high = builder.bitcast(leading, value.type)
+        return high, builder.fsub(value, high)
+
+    (x_high, x_low), (y_high, y_low) = halves(x), halves(y)
+    total = builder.fadd(builder.fmul(x_high, y_high), z)
+    for first, second in ((x_high, y_low), (x_low, y_high), (x_low, y_low)):
+        total = builder.fadd(total, builder.fmul(first, second))
+    return total
 
 
 @intrinsic
@@ -208,4 +249,4 @@ def add_to_larger(x, y):
 def multiply_exactly(x, y):
     """Return ``(p, error)`` with p = x * y rounded and p + error = x * y exactly, barring underflow."""
     p = x * y
-    return p, fma(x, y, -p)
+    return p, residue(x, y, -p)

@@ -12,7 +12,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .._jit import compiled_as
-from .arithmetic import add_to_larger, fma, is_finite, is_negative, like, polynomial, select
+from .arithmetic import add_to_larger, fma, is_finite, is_negative, like, polynomial, residue, select
 from .exp import LN2, LN2_ERROR, leading_bits
 from .vector import bits_type, constant, element_of
 
@@ -120,7 +120,7 @@ def _log1p(x):
         t = x - like(x, center)
         slope = fma(t, polynomial(t, others), like(x, first))
         value = fma(x, slope, x)
-        return value, fma(x, slope, x - value)
+        return value, residue(x, slope, x - value)
 
     return implementation
 
