@@ -81,8 +81,14 @@ def _loadable_layer() -> str | None:
 
 @functools.cache
 def _loads(layer: str) -> bool:
+    """Whether a layer can be loaded; found out under the lock that a fork waits for.
+
+    A child forked meanwhile would wait for ever to import the same: in it Python makes the lock of all imports anew, but
+    not that of each module.
+    """
     try:
-        importlib.import_module(f"numba.np.ufunc.{_MODULES[layer]}")
+        with global_compiler_lock:
+            importlib.import_module(f"numba.np.ufunc.{_MODULES[layer]}")
     except (KeyError, ImportError):
         return False
     return True

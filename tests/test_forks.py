@@ -68,6 +68,42 @@ def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for
     assert run(HEADER + dedented(script), warm_cache, SOFTMAXJIT_CACHE="0") == 0
 
 
+def test_a_child_that_was_forked_while_another_thread_imported_the_layer_does_not_wait_for_it(
+    shared_cache: Path,
+) -> None:
+    script = """
+    import importlib.machinery
+    import sys
+    import time
+    from softmaxjit import _threads
+
+    importing = threading.Event()
+
+    class SlowLoader(importlib.machinery.ExtensionFileLoader):
+        def create_module(self, spec):
+            importing.set()
+            time.sleep(1)
+            return super().create_module(spec)
+
+    class Finder(importlib.machinery.PathFinder):
+        @classmethod
+        def find_spec(cls, name, path=None, target=None):
+            spec = super().find_spec(name, path, target) if name == "numba.np.ufunc.omppool" else None
+            if spec is not None:
+                spec.loader = SlowLoader(spec.loader.name, spec.loader.path)
+            return spec
+
+    sys.meta_path.insert(0, Finder)
+    thread = threading.Thread(target=_threads.layer_is_safe)
+    thread.start()
+    importing.wait()
+    child = in_child(lambda: not _threads.layer_is_safe())
+    thread.join()
+    print(json.dumps(child))
+    """
+    assert run(HEADER + FORK + dedented(script), shared_cache, **LAYERS["omp"]) == 0
+
+
 def test_a_child_that_was_forked_while_another_thread_launched_the_layer_does_not_wait_for_it(
     warm_cache: Path,
 ) -> None:
