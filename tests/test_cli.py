@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import softmaxjit
-from softmaxjit import _jit
+from softmaxjit import _cache
 from softmaxjit.__main__ import main
 from softmaxjit._commands.info import hardware_bits
 
@@ -205,7 +205,7 @@ def test_info_says_what_turned_the_cache_off(tmp_path: Path, variable: str) -> N
 def test_info_says_that_there_is_no_directory_to_write_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_jit, "FunctionCache", None)  # Numba raises where no directory is writable
+    monkeypatch.setattr(_cache, "FunctionCache", None)  # Numba raises where no directory is writable
     assert main(["info"]) == 0
     assert "Cache directory: off (no directory to write to)\n" in capsys.readouterr().out
 
