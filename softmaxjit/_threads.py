@@ -83,7 +83,7 @@ def _loadable_layer() -> str | None:
 def _loads(layer: str) -> bool:
     """Whether a layer can be loaded; found out under the lock that a fork waits for.
 
-    A child forked meanwhile would wait for ever to import the same: in it Python makes the lock of all imports anew, but
+    A child forked meanwhile would wait for ever to import the same: in it Python renews the lock of all imports, but
     not that of each module.
     """
     try:

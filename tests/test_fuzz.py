@@ -6,13 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import softmaxjit
 
-from .fuzz import runners
-from .fuzz.__main__ import State, failure_of, run
+from .fuzz import labelled, runners
+from .fuzz.__main__ import LABELLED, State, failure_of, run
 from .fuzz.calls import OPERATIONS, random_call
 
 CALLS = 400
@@ -105,6 +106,26 @@ def test_what_is_wrong_is_found_and_reported_in_a_line_that_repeats_it(fault: An
     for failure in failures:
         assert re.match(r"python -m tests\.fuzz --seed 3 --only \d+  # python: softmax\(", failure)
         assert "\n" not in failure
+
+
+@pytest.mark.parametrize("operation", labelled.OPERATIONS)
+def test_what_is_wrong_with_labels_is_found(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = labelled.FUNCTIONS[operation]
+
+    def wrong(*args: Any, **keywords: Any) -> Any:
+        result = right(*args, **keywords)
+        if operation == "fit_temperature":
+            return result._replace(temperature=result.temperature * 1.01 if 0 < result.temperature < np.inf else 1.0)
+        with np.errstate(all="ignore"):
+            return np.asarray(result * (1 + 16 * ml_dtypes.finfo(np.asarray(result).dtype).eps))[()] + 1e-11
+
+    calls = {number: labelled.random_call(0, number) for number in range(LABELLED - 1, CALLS, LABELLED)}
+    chosen = [number for number, call in calls.items() if call.operation == operation]
+    assert chosen
+    monkeypatch.setitem(labelled.FUNCTIONS, operation, wrong)
+    failures = [failure for number in chosen if (failure := failure_of(0, number))]
+    assert failures
+    assert all(f"# {operation}(" in failure for failure in failures)
 
 
 def test_a_run_goes_on_where_the_last_one_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,21 +3,29 @@
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .calls import random_call
-from .judge import judge
+from . import calls, judge, labelled
 
 CALLS = 200_000
+LABELLED = 20  # one in so many calls is of what takes labels
+
+
+def call_of(seed: int, number: int) -> tuple[Any, Callable[[Any], None]]:
+    """Return a call, and what judges it."""
+    if number % LABELLED == LABELLED - 1:
+        return labelled.random_call(seed, number), labelled.judge
+    return calls.random_call(seed, number), judge.judge
 
 
 def failure_of(seed: int, number: int) -> str | None:
     """Return what is wrong with a call, None if nothing is."""
-    call = random_call(seed, number)
+    call, judged = call_of(seed, number)
     described = str(call)
     try:
-        judge(call)
+        judged(call)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         return f"python -m tests.fuzz --seed {seed} --only {number}  # {described}: {type(error).__name__}: {reason}"
@@ -63,11 +71,11 @@ class State:
             beside.replace(self.path)
 
 
-def run(seed: int, calls: int, state: State) -> list[str]:
+def run(seed: int, count: int, state: State) -> list[str]:
     """Make all calls that are left, and return the failures of these and of those before."""
     began, first = time.monotonic(), state.content["next"]
     try:
-        for number in range(first, calls):
+        for number in range(first, count):
             state.begin(number)
             state.finish(number, failure_of(seed, number))
             if (number + 1) % 5000 == 0:
@@ -88,8 +96,9 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="make the call of this number alone")
     options = parser.parse_args()
     if options.only is not None:
-        print(random_call(options.seed, options.only))
-        judge(random_call(options.seed, options.only))
+        call, judged = call_of(options.seed, options.only)
+        print(call)
+        judged(call)
         return
     failures = run(options.seed, options.calls, State(options.state, options.seed))
     print(f"{options.calls} calls, {len(failures)} failures")
