@@ -36,20 +36,28 @@ class InlinedFunction(CPUDispatcher):
         return super().get_call_template([unliteral(kind) for kind in args], kws)
 
 
-class InlinedCompiler(CompilerBase):
-    """Numba's compiler without what pieces of kernels do not need."""
+class LinkedCompiler(CompilerBase):
+    """Numba's compiler, for functions that only compiled code calls."""
 
     def define_pipelines(self) -> list[Any]:
         """Return the passes, and set where their result goes."""
         state = self.state
-        state.library = _InlinedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        passes = DefaultPassBuilder.define_nopython_pipeline(state)
+        state.library = _LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+
+
+class InlinedCompiler(LinkedCompiler):
+    """The same without what pieces of kernels do not need."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the passes, and set where their result goes."""
+        (passes,) = super().define_pipelines()
         passes.passes = [each for each in passes.passes if each[0].name() not in _NOT_NEEDED]
         passes.finalize()
         return [passes]
 
 
-class _InlinedLibrary(JITCodeLibrary):
+class _LinkedLibrary(JITCodeLibrary):
     """LLVM code that is there to be linked to other code.
 
     Each function is still simplified by itself, which takes 2 % of the time: without that, softmax of (8, 200, 49)
@@ -68,7 +76,7 @@ class _InlinedLibrary(JITCodeLibrary):
         return 0  # which to Numba means that there is none
 
     @property
-    def codegen(self) -> "_InlinedLibrary":
+    def codegen(self) -> "_LinkedLibrary":
         return self
 
     def set_env(self, name: str, environment: Any) -> None:

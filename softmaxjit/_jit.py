@@ -36,7 +36,7 @@ from numba.np.ufunc.dufunc import DUFunc
 
 from ._cache import directory_of, enable_cache
 from ._carriers import carrier_of
-from ._inlined import InlinedCompiler, InlinedFunction
+from ._inlined import InlinedCompiler, InlinedFunction, LinkedCompiler
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None, "_nrt": True}
 
@@ -187,7 +187,8 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False, counted: 
     The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
     With `counted` False the implementation counts no references to arrays: those it returns it has to retain.
     """
-    options = {**_OPTIONS, **_INNER, "_nrt": counted, "forceinline": inline, "pipeline_class": InlinedCompiler}
+    compiler = InlinedCompiler if inline else LinkedCompiler
+    options = {**_OPTIONS, **_INNER, "_nrt": counted, "forceinline": inline, "pipeline_class": compiler}
     # One factory may serve functions of the same name in several modules.
     name = (*function.__module__.split("."), function.__name__)
 
