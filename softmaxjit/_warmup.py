@@ -24,6 +24,7 @@ from ._kernels.bins import bin_classes, bin_rows
 from ._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
 from ._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
 from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
+from ._kernels.descent import descend
 from ._kernels.judgement import judge_logits, judge_probabilities
 from ._kernels.likelihood import labelled_distances, likelihood_rows
 from ._kernels.targets import CLASSES, PROBABILITIES
@@ -116,7 +117,7 @@ def _tasks_of_float64(operations: Sequence[str]) -> list[Task]:
     """Return what operations on labelled rows need whatever the dtype of these."""
     found = [Task(total_of, np.dtype(np.float64), alone=True)] if {*LABELLED} & {*operations} else []
     if "calibration" in operations:
-        found += [Task(kernel, np.dtype(np.float64), alone=True) for kernel in (bin_rows, draw_rows)]
+        found += [Task(kernel, np.dtype(np.float64), alone=True) for kernel in (bin_rows, descend, draw_rows)]
         found += [Task(kernel, np.dtype(np.float64)) for kernel in (resample_means, resample_bins, resample_masses)]
     return found
 
