@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
 from .memory import loaded, stored
