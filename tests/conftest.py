@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from softmaxjit import _jit
+from softmaxjit._cache import NoCache
 
 from .children import copy_kernels, link_kernels
 
@@ -30,7 +31,7 @@ def warm_cache(kernels_of_the_run: Path, tmp_path_factory: pytest.TempPathFactor
     It begins with what the tests' own process and children of earlier tests have compiled; later ones find what is
     compiled there.
     """
-    with suppress(_jit.NoCache):
+    with suppress(NoCache):
         copy_kernels(Path(_jit.cache_directory()), kernels_of_the_run)
     cache = tmp_path_factory.mktemp("cache")
     link_kernels(kernels_of_the_run, cache)
