@@ -28,7 +28,7 @@ def warmup(
     operations : sequence of str, optional
         Some of ``"softmax"``, ``"log_softmax"``, ``"logsumexp"``, ``"softmax_vjp"`` and ``"log_softmax_vjp"``, by
         default all of these; and of ``"cross_entropy"``, ``"cross_entropy_and_grad"`` and ``"calibration"``, all that
-        `softmaxjit.calibration` has.
+        ``softmaxjit.calibration`` has.
     dtypes : sequence of str, optional
         Some of ``"float32"``, ``"float64"``, ``"float16"`` and ``"bfloat16"``, the last only where ml_dtypes is
         installed; by default the first two.

@@ -69,13 +69,13 @@ def run(cache: Path, directory: Path, *arguments: str) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def measured(cache_of_the_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def measured(kernels_of_the_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return a directory in which the command has run, and what it printed."""
     directory = tmp_path_factory.mktemp("bench")
     (directory / "torch.py").write_text(WRONG_TORCH)
     (directory / "jax.py").write_text(ENDING_JAX)
     shapes = ("--shape", "4x33", "--shape", "5x7@0")
-    stdout, stderr = run(cache_of_the_run, directory, *shapes, *QUICK, "--json", "speed.json", "--plot", "speed.png")
+    stdout, stderr = run(kernels_of_the_run, directory, *shapes, *QUICK, "--json", "speed.json", "--plot", "speed.png")
     assert stderr == ""
     return directory, stdout
 

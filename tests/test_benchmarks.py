@@ -120,7 +120,7 @@ def test_asv_finds_a_benchmark_whose_arguments_are_not_its_parameters(repository
     suite.write_text(suite.read_text("utf-8") + "\n    def time_of(self, one, more):\n        pass\n", "utf-8")
     command = (sys.executable, "-m", "asv", "check", "-E", "existing:same")
     with pytest.raises(AssertionError, match=r"StartUp\.time_of: call: wrong number of arguments"):
-        run(*command, limit=60, directory=repository / "asv_bench", HOME=str(tmp_path), PYTHONPATH=str(ROOT))
+        run(*command, limit=60, directory=repository / "asv_bench", HOME=str(tmp_path))
 
 
 # In place of the virtual environment's interpreter: one benchmark of what is installed instead of an hour, with the
@@ -144,7 +144,7 @@ def test_make_bench_leaves_no_trace_among_what_is_committed(repository: Path, tm
     interpreter.write_text(PYTHON_OF_MAKE.format(python=sys.executable))
     interpreter.chmod(0o755)
     (repository / ".venv" / ".test").touch()  # so that nothing is installed
-    run("make", "bench", limit=300, directory=repository, HOME=str(tmp_path), PYTHONPATH=str(ROOT))
+    run("make", "bench", limit=300, directory=repository, HOME=str(tmp_path))
     (commit,) = run("git", "rev-parse", "HEAD", limit=10, directory=repository).split()
     scratch = repository / "asv_bench" / ".asv" / "env" / "scratch" / "results"
     assert list(scratch.glob(f"*/{commit[:8]}-*.json"))

@@ -69,7 +69,7 @@ def test_a_child_that_was_forked_while_another_thread_compiled_does_not_wait_for
 
 
 def test_a_child_that_was_forked_while_another_thread_imported_the_layer_does_not_wait_for_it(
-    shared_cache: Path,
+    warm_cache: Path,
 ) -> None:
     script = """
     import importlib.machinery
@@ -101,7 +101,7 @@ def test_a_child_that_was_forked_while_another_thread_imported_the_layer_does_no
     thread.join()
     print(json.dumps(child))
     """
-    assert run(HEADER + FORK + dedented(script), shared_cache, **LAYERS["omp"]) == 0
+    assert run(HEADER + FORK + dedented(script), warm_cache, **LAYERS["omp"]) == 0
 
 
 def test_a_child_that_was_forked_while_another_thread_launched_the_layer_does_not_wait_for_it(

@@ -1,6 +1,6 @@
 """softmax and log_softmax inside compiled code."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -13,7 +13,6 @@ from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
 from ..activations import log_softmax, softmax
 from .axes import are_last, axes_of, is_last, row_length
 from .checks import (
-    absent,
     checked_array,
     checked_out,
     checked_temperature,
@@ -41,18 +40,11 @@ from .rows import (
 def _overload(function: Any, kernel: Kernel) -> None:
     @compiled_as(function, inline=True)
     def _normalised(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
-        refuse_threads(threads)
-        checked_array("x", x)
-        number_of_axes(x, axis)
-        element = result_element("x", x.dtype)
-        dtype = as_dtype(element)
-        temperature_kind = ONE_FOR_EACH_ROW if checked_temperature(x, temperature) else ONE_FOR_ALL
-        masked = checked_where(x, where)
-        # Where it is not, the rows go through a buffer, which is also the place of the result.
-        in_order = not checked_out(out, element, x.ndim) or out.layout == "C"
-        if _may_be_direct(x, temperature, where, out):
+        form = _checked(x, axis, temperature, where, out, threads)
+        if form.direct:
             return None
-        compute = kernel.compiled(dtype, temperature_kind, masked=masked)
+        dtype, in_order = form.dtype, form.in_order
+        compute = kernel.compiled(dtype, form.temperature, masked=form.masked)
 
         def implementation(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
             return normalise(x, axis, temperature, where, out, dtype, in_order, compute)
@@ -61,12 +53,15 @@ def _overload(function: Any, kernel: Kernel) -> None:
 
     @compiled_as(function, inline=True, counted=False)
     def _direct(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
-        if not _may_be_direct(x, temperature, where, out):
+        form = _checked(x, axis, temperature, where, out, threads)
+        if not form.direct:
             return None
-        dtype = as_dtype(x.dtype)
+        dtype = form.dtype
         last = x.ndim - 1
         compute = kernel.compiled(dtype, ONE_FOR_ALL)
 
+        # Each reference that is counted locks the memory: a row of ten float32 took 103 ns so, 74 without (one core
+        # with AVX-512).
         def implementation(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
             distance = address(out) - address(x)
             apart = distance == 0 or abs(distance) >= x.nbytes
@@ -80,15 +75,29 @@ def _overload(function: Any, kernel: Kernel) -> None:
         return implementation
 
 
-def _may_be_direct(x: Any, temperature: Any, where: Any, out: Any) -> bool:
-    """Whether arguments of such types may be what a kernel takes as it is.
+class _Form(NamedTuple):
+    """What the types of arguments decide."""
 
-    Such calls count no references, each of which locks the memory: a row of ten float32 took 103 ns counted and 74 not
-    (one core with AVX-512).
-    """
-    if absent(out) or not absent(where) or isinstance(temperature, types.Array):
-        return False
-    return x.layout == out.layout == "C" and x.dtype == out.dtype
+    dtype: Any  # of the result
+    temperature: Any  # ONE_FOR_ALL or ONE_FOR_EACH_ROW
+    masked: bool
+    in_order: bool  # where it is not, the rows go through a buffer, which is also the place of the result
+    direct: bool  # whether the arguments may be what a kernel takes as it is
+
+
+def _checked(x: Any, axis: Any, temperature: Any, where: Any, out: Any, threads: Any) -> _Form:
+    """Return the form of a call; raise where no such call is accepted."""
+    refuse_threads(threads)
+    checked_array("x", x)
+    number_of_axes(x, axis)
+    element = result_element("x", x.dtype)
+    each_row = checked_temperature(x, temperature)
+    masked = checked_where(x, where)
+    has_out = checked_out(out, element, x.ndim)
+    in_order = not has_out or out.layout == "C"
+    one_temperature = not isinstance(temperature, types.Array)
+    direct = has_out and in_order and x.layout == "C" and x.dtype == element and not masked and one_temperature
+    return _Form(as_dtype(element), ONE_FOR_EACH_ROW if each_row else ONE_FOR_ALL, masked, in_order, direct)
 
 
 @routine
