@@ -102,13 +102,13 @@ def fits(x, labels, weight):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_fits_have_the_bits_of_python(dtype: Any) -> None:
-    arguments = X.astype(dtype), LABELS, RNG.integers(0, 3, 60)
+    arguments = X.astype(dtype), LABELS, RNG.integers(0, 3, 60) / 7
     for result, expected in zip(fits(*arguments), fits.py_func(*arguments), strict=True):
         assert result == expected
         assert type(result) is type(expected)
     for labels, temperature in ((X.argmax(axis=1), 0.0), (X.argmin(axis=1), np.inf)):
-        assert fits(X, labels, np.ones(60, int))[0].temperature == temperature
-    assert fits(X, labels, np.ones(60, int))[0] == fit_temperature(X, labels)
+        assert fits(X, labels, np.ones(60))[0].temperature == temperature
+    assert fits(X, labels, np.ones(60))[0] == fit_temperature(X, labels)
 
 
 @njit
@@ -271,6 +271,7 @@ def test_wrong_values_raise() -> None:
         (scalings, (X, LABELS, LABELS, 0), "max_iter is below 1"),
         (scalings, (impossible, LABELS, LABELS + 1, 5), "logits holds -inf"),
         (scalings, (nan, LABELS, LABELS + 1, 5), "logits have no likelihood"),
+        (scalings, (X, LABELS, LABELS * 0, 5), "sample_weight is 0 throughout; accepted is at least one above 0"),
         (error_of, (nan, LABELS, 5, 1), "probs holds a row that is no distribution"),
         (report_of, (nan, LABELS, 1.0, LABELS >= 0, 0), "probs holds a row that is no distribution"),
         (report_of, (X, LABELS, -1.0, LABELS >= 0, 0), "temperature"),

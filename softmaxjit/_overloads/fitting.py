@@ -21,10 +21,12 @@ from .axes import axes_of, row_length
 from .checks import refuse_threads, result_element
 from .labelled import NOTHING, checked_weight, label_kind, weights_of
 from .losses import truth_of
+from .metrics import sum_of
 from .rows import row_order
 from .sums import number_of_rows
 
 FLOAT64 = np.dtype(np.float64)
+NO_WEIGHT = "sample_weight is 0 throughout; accepted is at least one above 0"
 BAD_LOGITS = "logits have no likelihood: one is NaN or +inf, or -inf where its class has a label"
 
 
@@ -38,6 +40,7 @@ def _fit_temperature(logits, labels, axis=-1, sample_weight=None, threads=None):
     dtype = as_dtype(element)
     checked_weight("sample_weight", sample_weight)
     distances, likelihood = labelled_distances.compiled(dtype, kind), likelihood_rows.compiled(dtype)
+    total = total_of.compiled(FLOAT64)
     tolerance = 1e-10 if element == types.float64 else 1e-7
     result_of = calibration.TemperatureFit
 
@@ -50,11 +53,11 @@ def _fit_temperature(logits, labels, axis=-1, sample_weight=None, threads=None):
         mass = weights_of(sample_weight, count, FLOAT64)
         rows = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
         sums, moments = np.empty(DISTANCES), np.empty(MOMENTS)
-        number = 0.0
-        for weight in mass:
-            number += weight
+        number = sum_of(mass, total)
+        if number == 0.0:
+            raise ValueError(NO_WEIGHT)
         distances(rows, n, truth, np.ones(n, dtype), mass, sums)
-        if not number > 0 or not (abs(sums[0]) < np.inf and abs(sums[1]) < np.inf):
+        if not (abs(sums[0]) < np.inf and abs(sums[1]) < np.inf):
             raise ValueError(BAD_LOGITS)
         likelihood(rows, n, 1.0, mass, moments)
         before = after = (sums[0] + moments[0]) / number
@@ -96,9 +99,7 @@ def _fit_vector_scaling(logits, labels, axis=-1, sample_weight=None, max_iter=50
         truth = truth_of(logits, is_axis, labels, count, n, None, dtype)
         weight = weights_of(sample_weight, count, FLOAT64)
         rows = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
-        out = np.empty(1)
-        total(weight, out)
-        number = out[0]
+        number = sum_of(weight, total)
         place, sums = np.zeros(2 * n), np.empty(PARTS * (1 + DERIVATIVES * n))
         place[:n] = 1.0 / start.temperature if 0.0 < start.temperature < np.inf else 1.0
         numbers, vectors = np.zeros(SEARCH), np.zeros(VECTORS * 2 * n)
@@ -113,10 +114,9 @@ def _fit_vector_scaling(logits, labels, axis=-1, sample_weight=None, max_iter=50
         elif numbers[STATUS] == FAILED:
             raise ValueError(MINUS_INFINITY)
         endless = n > 1 and numbers[VALUE] * number < math.log(2.0) * smallest_of_positive(weight)
-        total(place[n:], out)
         return result_of(
             place[:n].copy(),
-            place[n:] - out[0] / n,
+            place[n:] - sum_of(place[n:], total) / n,
             start.nll_before,
             numbers[VALUE],
             start.iterations + evaluations,
