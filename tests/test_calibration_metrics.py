@@ -243,6 +243,7 @@ WRONG = [
         ValueError,
         "probs has shape (0, 2); accepted are arrays with at least",
     ),
+    ({"probs": np.empty((2, 0))}, ValueError, "probs has shape (2, 0); accepted are arrays with at least"),
     ({"probs": np.array(["a"])}, TypeError, "probs has dtype <U1"),
     ({"probs": [0.5, 0.5], "labels": [0, 2]}, ValueError, "labels holds 2 at 1; accepted are classes from 0 to 1"),
     ({"labels": [0, 2]}, ValueError, "labels holds 2 at 1; accepted are classes from 0 to 1"),

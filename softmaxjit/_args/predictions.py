@@ -39,13 +39,12 @@ def checked_predictions(
     array = unmasked(name, predictions)
     result_dtype(name, array.dtype)
     checked_integers(labels)
+    checked_count(name, array)
     if array.ndim == 1:
         answers = checked_true_classes(labels, array.shape, 2, f"{name} of shape {array.shape}").astype(np.float64)
         yes = flat_rows(array, (0,), np.dtype(np.float64))
-        checked_count(name, array)
         return Predictions(None, yes, answers, logits, name, array.size, first)
     rows = labelled_rows(name, array, labels, -1)
-    checked_count(name, array)
     if rows.dtype.itemsize > 8:
         rows = rows._replace(x=rows.x.astype(np.float64), dtype=np.dtype(np.float64))
     return Predictions(rows, np.empty(0), np.empty(0), logits, name, len(rows.labels), first)
