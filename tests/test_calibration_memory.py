@@ -59,6 +59,16 @@ def test_bins_of_each_class_need_a_batch() -> None:
             assert peak_of(metric, x, LABELS, from_logits=True) < A_BATCH
 
 
+def test_bins_of_many_classes_take_640_bytes_each() -> None:
+    logits, labels = np.zeros((3, 3000), np.float32), np.arange(3)
+    assert 0.9 < peak_of(by_class, logits, labels, from_logits=True) / (640 * 15 * 3000) < 1.1
+
+
+def test_copies_of_integers_and_of_other_orders_are_of_one_batch() -> None:
+    for x in (LOGITS.astype(np.int64), np.asfortranarray(LOGITS)):
+        assert peak_of(expected_calibration_error, x, LABELS, from_logits=True) < A_BATCH
+
+
 def test_fits_need_a_number_for_each_row() -> None:
     for fit in (fit_temperature, fit_vector_scaling):
         assert peak_of(fit, LOGITS, LABELS) < A_NUMBER + A_BATCH

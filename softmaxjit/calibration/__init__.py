@@ -3,11 +3,12 @@
 Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``, all but
 `reliability_diagram`; `bootstrap` and `calibration_report` take a seed as ``rng`` there.
 
-What they need beside the input, whatever the number of classes: metrics with bins of equal width one batch of rows,
-1 to 3 MB; `fit_temperature` and `fit_vector_scaling` 8 bytes a row; what needs all rows at once, bins of equal
-mass and resamples, 32 to 48.  Labels of another dtype than int64, and logits in another order than C's, are copied by
-fits, ``classwise`` and what needs all rows; everything copies them inside ``@njit``, metrics with bins of equal width
-batch by batch.
+What they need beside the input: metrics with bins of equal width one batch of rows, 1 to 3 MB; fits 8 bytes a row; what
+needs all rows at once, bins of equal mass and resamples, 32 to 48.  To that come 640 bytes for each bin of each class
+in ``classwise`` and `brier_decomposition`, 1.2 kB for each class in `fit_vector_scaling`.  Labels of another dtype than
+int64, and logits that are integers or in another order than C's, are copied: by fits, ``classwise``,
+`brier_decomposition` and what needs all rows as a whole, by the other metrics batch by batch, up to 64 MB.  Inside
+``@njit`` all are.
 """
 
 from .diagram import reliability_diagram

@@ -95,8 +95,10 @@ def expected_calibration_error(
     -----
     With few rows in a bin this error is too large even of perfect probabilities: see `debias`, and `bootstrap`.
 
-    Bins of equal width are filled batch by batch, in 1 to 3 MB whatever the number of rows; bins of equal mass take 32
-    to 48 bytes a row, and with `classwise` 64 MB or, if that is more, 16 bytes a row beside.
+    Bins of equal width are filled batch by batch, in 1 to 3 MB whatever the number of rows, of which those are copied
+    that are no floats or not in C's order; bins of equal mass take 32 to 48 bytes a row, and with `classwise` 64 MB or,
+    if that is more, 16 bytes a row beside.  With `classwise` each bin of each class takes 640 bytes, and copies are of
+    all rows at once, also of those of 16 bits.
 
     References
     ----------
