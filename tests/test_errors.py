@@ -346,14 +346,20 @@ def test_compiled_code_refuses_a_wrong_out(call: Any) -> None:
 
 
 @njit
-def with_threads(x, threads, out):
+def sums_with_threads(x, threads, out):
     return logsumexp(x, out=out, threads=threads)
 
 
-def test_compiled_code_refuses_threads() -> None:
-    out = filled(3)
+@njit
+def softmax_with_threads(x, threads, out):
+    return softmax(x, out=out, threads=threads)
+
+
+@pytest.mark.parametrize(("call", "shape"), [(sums_with_threads, (3,)), (softmax_with_threads, X.shape)])
+def test_compiled_code_refuses_threads(call: Any, shape: tuple[int, ...]) -> None:
+    out = filled(shape)
     with pytest.raises(TypingError, match="threads is not accepted in compiled code, where calls are serial"):
-        with_threads(X, 2, out)
+        call(X, 2, out)
     assert (out == 77).all()
 
 

@@ -389,6 +389,7 @@ def typing_errors() -> list[Any]:
     read_only.flags.writeable = False
     return [
         pytest.param(softmax_along, (x.astype(complex), -1), "x has dtype complex128; accepted are", id="complex"),
+        pytest.param(softmax_into, (x + 0j, -1, x + 0j), "x has dtype complex128; accepted are", id="complex out"),
         pytest.param(
             softmax_along,
             (x.astype(np.float16), -1),
