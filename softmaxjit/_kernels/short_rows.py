@@ -63,7 +63,7 @@ def turn_to_rows(tile, n, line):
 @helper
 def reach_of_turning(n, width):
     """Return how many elements `turn_to_tile` and `turn_to_rows` touch of `width` rows of n, and of what follows."""
-    return width * n if n <= 3 else (width - 1) * n + (n + width - 1) // width * width
+    return width * n if 1 < n <= 3 else (width - 1) * n + (n + width - 1) // width * width
 
 
 def source_of(x: Any, at: Any, count: Any, direct: Any, line: Any) -> Any:
