@@ -427,6 +427,17 @@ def test_threads_are_not_accepted() -> None:
         with_threads(sample((4, 33)))
 
 
+def test_a_user_may_ask_numba_for_debug_information(warm_cache: Path) -> None:
+    script = """
+    import json, warnings
+    import numpy as np
+    from tests.test_njit import logsumexp_along
+    warnings.simplefilter("ignore")  # Numba's, that it finds no line for a lambda
+    print(json.dumps(logsumexp_along(np.zeros((2, 1)), -1).tolist()))
+    """
+    assert run(script, warm_cache, NUMBA_DEBUGINFO="1") == [0.0, 0.0]
+
+
 # What a user calls in a function of three arguments: an array, a mask and a place for a result.
 CACHED = {
     "axes and out": "softmax(x, 0), log_softmax(x, None, out=out), logsumexp(x, (0, 1)), logsumexp(x, 0, out=out[0])",

@@ -203,6 +203,7 @@ def nan_where_negative(target, sign):
 @routine
 def leave(target, sign):
     """Leave the logarithms as they are."""
+    return  # of nothing but a docstring Numba's debug information finds no first line
 
 
 # ------------------------------------------------------------------------------------------------------------ sums
