@@ -404,6 +404,17 @@ def typing_errors() -> list[Any]:
         pytest.param(logsumexp_into, (x, -1, x), "out has 2 dimensions; the result has 1", id="keepdims"),
         pytest.param(softmax_into, (x, -1, read_only), "out is read-only; accepted is a writeable", id="read-only"),
         pytest.param(softmax_into, (x, -1, 1.0), "out has type float64; accepted is an array", id="out"),
+        # With an `out` there are two overloads to refuse what one refuses.
+        pytest.param(softmax_into, (x, 1.0, x), "axis has type float64; accepted are an integer", id="axis, out"),
+        pytest.param(softmax_into, (1.0, -1, x), "x has type float64; accepted is an array", id="scalar, out"),
+        *(
+            pytest.param(softmax_into, (logits, -1, logits), words, id=f"{logits.dtype}, in place")
+            for logits, words in (
+                (x.astype(np.int64), "out has dtype int64; the result has dtype float64"),
+                (x.astype(np.uint16), "out has dtype uint16; the result has dtype float64"),  # bits of bfloat16
+                (x.astype(np.float16), "x has dtype float16; accepted are"),
+            )
+        ),
         pytest.param(at_temperature, (x, "1"), "temperature has type unicode_type; accepted are", id="temperature"),
         pytest.param(
             at_temperature, (x, 1j), "temperature has type complex128; accepted are", id="complex temperature"
