@@ -19,7 +19,9 @@ def distrust(directory: str, files: str = "") -> str | None:
     if not hasattr(os, "geteuid"):  # Windows, where directories of a user are the user's own
         return None
     owners = {ROOT, os.geteuid(), os.stat("/").st_uid}  # noqa: PTH116
-    paths = [*_leading_to(directory), *(Path(directory).glob(files) if files else ())]
+    paths = [*_leading_to(directory)]
+    for file in Path(directory).glob(files) if files else ():
+        paths += _leading_to(str(file)) if file.is_symlink() else [file]
     return next(filter(None, (_objection(path, directory, owners) for path in paths)), None)
 
 

@@ -116,6 +116,20 @@ def test_a_file_of_another_user_or_open_to_others_is_not_whoever_owns_the_direct
     assert (_trust.distrust(str(directory), "*.kernel_0-*") or "").startswith(f"{file} belongs to user {SOMEBODY}")
 
 
+def test_a_link_to_a_file_that_others_can_write_or_replace_is_not(directory: Path) -> None:
+    elsewhere = directory.parents[1] / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    file = elsewhere / "code"
+    file.touch(0o600)
+    (directory / "a.kernel_0-7.py311.nbi").symlink_to(file)
+    assert _trust.distrust(str(directory), "*.kernel_0-*") is None
+    file.chmod(0o666)
+    assert _trust.distrust(str(directory), "*.kernel_0-*") == f"every user may write to {file}"
+    file.chmod(0o600)
+    elsewhere.chmod(0o777)
+    assert _trust.distrust(str(directory), "*.kernel_0-*") == f"every user may write to {elsewhere}"
+
+
 @pytest.mark.parametrize("level", [0, 1])
 def test_another_users_is_not(directory: Path, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
     part = (directory, directory.parent)[level]
