@@ -77,6 +77,7 @@ class _LinkedLibrary(JITCodeLibrary):
 
     @property
     def codegen(self) -> "_LinkedLibrary":
+        """Stand in for it: Numba calls ``library.codegen.set_env`` when a function is done, and that call ends here."""
         return self
 
     def set_env(self, name: str, environment: Any) -> None:

@@ -185,7 +185,8 @@ def compiled_as(function: Callable[..., Any], *, inline: bool = False, counted: 
     """Register what compiled code runs where it calls `function`, chosen by the types of the arguments.
 
     The decorated factory has the signature of `function`, receives the types, and returns the implementation or None.
-    With `counted` False the implementation counts no references to arrays: those it returns it has to retain.
+    With `counted` False the implementation counts no references to arrays: what it returns must have been retained
+    once, by itself or by what it calls, whose results nobody lets go of.
     """
     compiler = InlinedCompiler if inline else LinkedCompiler
     options = {**_OPTIONS, **_INNER, "_nrt": counted, "forceinline": inline, "pipeline_class": compiler}

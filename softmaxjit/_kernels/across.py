@@ -47,8 +47,8 @@ def fill_tile(x, first, last, n, inner, tile, stride):
 
 
 @helper
-def empty_tile(tile, stride, endings, ending, out, first, last, n, inner):
-    """Write the results of rows to where `fill_tile` found them; from line `endings` on are the fields of `ending`."""
+def empty_tile(tile, stride, fields_at, ending, out, first, last, n, inner):
+    """Write the results of rows to where `fill_tile` found them; from line `fields_at` on are those of `ending`."""
     width = lanes(tile)
     row = first
     while row < last:
@@ -57,12 +57,12 @@ def empty_tile(tile, stride, endings, ending, out, first, last, n, inner):
             ask_for(out, at + (i + LINES_AHEAD) * inner, length)
             c, result = row - first, at + i * inner
             while c + width <= row - first + length:
-                store(out, result, finished_at(tile, c, i, stride, endings, ending))
+                store(out, result, finished_at(tile, c, i, stride, fields_at, ending))
                 c += width
                 result += width
             rest = row - first + length - c
             if rest > 0:
-                store_part(out, result, rest, finished_at(tile, c, i, stride, endings, ending))
+                store_part(out, result, rest, finished_at(tile, c, i, stride, fields_at, ending))
         row += length
 
 
@@ -75,9 +75,9 @@ def ask_for(out, at, length):
 
 
 @helper
-def finished_at(tile, c, i, stride, endings, ending):
+def finished_at(tile, c, i, stride, fields_at, ending):
     """Return the results of line i of as many rows as a vector has lanes, from row c on."""
-    return finished(tile, load(tile, i * stride + c), load_fields(tile, endings * stride + c, stride, ending))
+    return finished(tile, load(tile, i * stride + c), load_fields(tile, fields_at * stride + c, stride, ending))
 
 
 @helper
