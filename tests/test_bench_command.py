@@ -23,7 +23,7 @@ from softmaxjit._commands.table import OPERATIONS, SHAPES
 from softmaxjit._commands.turns import Match
 from softmaxjit._kernels.copy import COPY_BLOCK_ELEMENTS, stream_copy
 
-from .children import PACKAGE, TIME_LIMIT, environment
+from .children import PACKAGE, TIME_LIMIT, environment, link_kernels
 from .oracles import DTYPES
 
 QUICK = ("--starts", "1", "--rounds", "1")
@@ -75,7 +75,9 @@ def measured(kernels_of_the_run: Path, tmp_path_factory: pytest.TempPathFactory)
     (directory / "torch.py").write_text(WRONG_TORCH)
     (directory / "jax.py").write_text(ENDING_JAX)
     shapes = ("--shape", "4x33", "--shape", "5x7@0")
-    stdout, stderr = run(kernels_of_the_run, directory, *shapes, *QUICK, "--json", "speed.json", "--plot", "speed.png")
+    cache = tmp_path_factory.mktemp("cache")
+    link_kernels(kernels_of_the_run, cache)
+    stdout, stderr = run(cache, directory, *shapes, *QUICK, "--json", "speed.json", "--plot", "speed.png")
     assert stderr == ""
     return directory, stdout
 
