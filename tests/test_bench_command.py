@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -171,13 +172,37 @@ def members(group: int) -> list[int]:
 
 
 def ignores_interrupts(process: int) -> bool:
-    """Whether it does, as a worker that has begun; before that, whoever starts it may not have got hold of it yet."""
+    """Whether it does, as a worker that has begun."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:  # it has just ended
         return False
     (ignored,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:"))
     return bool(int(ignored, 16) >> (signal.SIGINT - 1) & 1)
+
+
+def test_ctrl_c_while_a_worker_is_started_ends_that_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    def interrupted_start(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
+        signal.raise_signal(signal.SIGINT)
+        started.append(subprocess.Popen(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return started[-1]
+
+    monkeypatch.setattr(turns, "subprocess", SimpleNamespace(Popen=interrupted_start, PIPE=subprocess.PIPE))
+    files: list[Any] = []
+    temporary_file = turns.tempfile.TemporaryFile
+
+    def noted_file() -> Any:
+        files.append(temporary_file())
+        return files[-1]
+
+    monkeypatch.setattr(turns.tempfile, "TemporaryFile", noted_file)
+    with pytest.raises(KeyboardInterrupt):
+        Match([OURS, ROOF], SETTING).play(1)
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+    assert [file.closed for file in files] == [True]
 
 
 @pytest.mark.parametrize(

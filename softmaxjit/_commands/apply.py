@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from .._args.values import checked_temperature, result_dtype
 from . import CommandError
 from .blocks import BlockwiseRun
 from .npy_files import read_map, replacement
+from .signals import held_back
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "softmax": activations.softmax,
@@ -95,25 +95,13 @@ def _checked_axes(axis: int | None, shape: tuple[int, ...], path: Path) -> tuple
 @contextmanager
 def _stop_requests() -> Iterator[Callable[[], None]]:
     """Give a function that raises if a signal asked for the end; no signal interrupts anything by itself."""
-    asked: list[int] = []
+    with held_back("SIGINT", "SIGTERM", "SIGHUP") as arrived:
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+        def stop_if_asked() -> None:
+            if arrived:
+                raise CommandError(f"stopped by {signal.Signals(arrived[0]).name}; OUT is as it was", 128 + arrived[0])
 
-    def stop_if_asked() -> None:
-        if asked:
-            raise CommandError(f"stopped by {signal.Signals(asked[0]).name}; OUT is as it was", 128 + asked[0])
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    heeded = [number for number in numbers if before[number] is not signal.SIG_IGN]  # nohup means it
-    for number in heeded:
-        signal.signal(number, ask)
-    try:
         yield stop_if_asked
-    finally:
-        for number in heeded:
-            signal.signal(number, before[number])
 
 
 @contextmanager

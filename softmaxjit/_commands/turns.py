@@ -25,6 +25,7 @@ import numpy as np
 
 from .contenders import CONTENDERS, ROOF, check_copy, thread_environment
 from .problem import Setting, check, problem_of
+from .signals import interrupted_after
 
 MODES = {"into": "with out=", "allocating": "allocating"}
 
@@ -149,10 +150,11 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        with contextlib.suppress(BrokenPipeError):  # what it was last told may never have left
-            self._process.communicate()
-        self._complaints.close()
+        with interrupted_after():
+            self._process.kill()
+            with contextlib.suppress(BrokenPipeError):  # what it was last told may never have left
+                self._process.communicate()
+            self._complaints.close()
 
 
 class Match:
@@ -187,8 +189,9 @@ class Match:
             workers: dict[str, Worker] = {}
             entrants: list[tuple[str, str]] = []
             for name in list(self._names):  # one after the other, so that none is disturbed while it warms up
-                worker = workers[name] = Worker(name, self._setting)
-                stack.callback(worker.close)
+                with interrupted_after():  # else a worker could be there that nobody ends
+                    worker = workers[name] = Worker(name, self._setting)
+                    stack.callback(worker.close)
                 description = worker.description()
                 if "error" in description:
                     self._leave_out(name, description["error"])
