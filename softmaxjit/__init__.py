@@ -3,10 +3,13 @@
 import importlib
 import typing
 
-from . import _overloads  # noqa: F401  makes the names below work in compiled code
-from .activations import log_softmax, logsumexp, softmax
-from .gradients import log_softmax_vjp, softmax_vjp
-from .losses import cross_entropy, cross_entropy_and_grad
+from . import _garbage
+
+with _garbage.collection_put_off():
+    from . import _overloads  # noqa: F401  makes the names below work in compiled code
+    from .activations import log_softmax, logsumexp, softmax
+    from .gradients import log_softmax_vjp, softmax_vjp
+    from .losses import cross_entropy, cross_entropy_and_grad
 
 if typing.TYPE_CHECKING:
     from .compilation import warmup

@@ -36,6 +36,8 @@ from numba.np.ufunc.dufunc import DUFunc
 
 from ._cache import directory_of, enable_cache
 from ._carriers import carrier_of
+from ._deferred import DeferredFunction
+from ._garbage import collection_put_off
 from ._inlined import InlinedCompiler, InlinedFunction, LinkedCompiler
 
 _OPTIONS = {"fastmath": False, "error_model": "numpy", "nogil": True, "boundscheck": None, "_nrt": True}
@@ -94,14 +96,20 @@ def _renamed(function: Callable[..., Any], *parts: str) -> Callable[..., Any]:
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a piece of a kernel, always inlined: vectors passed in memory would cost more than the arithmetic."""
-    if config.DISABLE_JIT:
-        return _renamed(function)
+    return function if config.DISABLE_JIT else DeferredFunction(function, _inlined)
+
+
+def _inlined(function: Callable[..., Any]) -> InlinedFunction:
     options = {"nopython": True, "forceinline": True, **_OPTIONS, **_INNER}
     return InlinedFunction(_renamed(function), targetoptions=options, pipeline_class=InlinedCompiler)
 
 
 def routine(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile what runs once a call, and is called rather than inlined: there the time to compile counts."""
+    return function if config.DISABLE_JIT else DeferredFunction(function, _called)
+
+
+def _called(function: Callable[..., Any]) -> Any:
     return _without_address(numba.njit(**_OPTIONS)(_renamed(function)))
 
 
@@ -266,7 +274,8 @@ class Kernel:
         # C code calls no kernels, so no entry for it is compiled.
         dispatcher = numba.njit(parallel=parallel, no_cfunc_wrapper=True, **_OPTIONS)(_renamed(self.body, *name))
         enable_cache(dispatcher)
-        dispatcher.compile(types.void(*self._signature(source, result, *variant)))
+        with collection_put_off():
+            dispatcher.compile(types.void(*self._signature(source, result, *variant)))
         dispatcher.disable_compile()
         return _without_address(dispatcher)
 

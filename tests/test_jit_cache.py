@@ -84,7 +84,7 @@ def miniature_in(directory: Path) -> Path:
     package.mkdir(parents=True)
     for name, source in MINIATURE.items():
         (package / name).write_text(source)
-    for name in ("_jit.py", "_inlined.py", "_cache.py", "_carriers.py", "_trust.py"):
+    for name in ("_jit.py", "_inlined.py", "_deferred.py", "_garbage.py", "_cache.py", "_carriers.py", "_trust.py"):
         shutil.copy(PACKAGE / name, package)
     return package.parent
 

@@ -49,7 +49,7 @@ def test_streamed_values_are_right_at_every_alignment_and_none_are_elsewhere(dty
 def test_streaming_is_compiled_to_stores_past_the_caches() -> None:
     x = on_a_multiple_of_64_bytes(64, np.float32)
     copy_past_the_caches(x, x.copy())
-    assert any("!nontemporal" in code for code in copy_past_the_caches.inspect_llvm().values())
+    assert any("!nontemporal" in code for code in copy_past_the_caches.compiled.inspect_llvm().values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
