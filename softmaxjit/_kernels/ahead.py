@@ -26,6 +26,12 @@ FAR_BYTES = 1 << 19
 NEAREST = 64
 FARTHEST = 2048
 
+# How far ahead of a tile of short rows, in elements: (65536, 32) float32 took 0.60 to 0.73 of the time of not asking,
+# (100000, 10) 0.91 to 0.98, with nothing to tell reading 512, 1024 and 2048 ahead apart (processor time, medians of
+# interleaved runs, one core with AVX-512).
+READ_BY_TILES = 2048
+WRITTEN_BY_TILES = 512
+
 
 class Ahead(NamedTuple):
     """What is asked for."""
@@ -48,6 +54,12 @@ def ahead_of(x, n, far, out):
         return Ahead(out, 0, 0)
     width = lanes(x)
     return Ahead(out, smaller(larger(n, NEAREST * width), FARTHEST * width), NEAREST * width)
+
+
+@helper
+def ahead_of_tiles(far, out):
+    """Return what to ask for in a pass over short rows, a tile at a time."""
+    return Ahead(out, READ_BY_TILES, WRITTEN_BY_TILES) if far else Ahead(out, 0, 0)
 
 
 def ask(x: Any, i: Any, ahead: Any) -> Any:

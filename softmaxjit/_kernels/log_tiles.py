@@ -6,7 +6,7 @@ from numba import prange, types
 from .._jit import kernel
 from .._simd.memory import data_of, lanes
 from .across import across_block, rows_of_tile
-from .ahead import are_far
+from .ahead import ahead_of_tiles, are_far
 from .log_columns import log_softmax_columns, logsumexp_columns
 from .short_rows import short_block
 from .tiles import rows_of_block
@@ -21,7 +21,8 @@ def log_softmax_short_rows(x, n, temperature, out):
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(log_softmax_columns, data_of(x), first, last, rows, n, temperature, n, data_of(out), -np.inf, far)
+        ahead = ahead_of_tiles(far, data_of(out))
+        short_block(log_softmax_columns, data_of(x), first, last, rows, n, temperature, n, data_of(out), -np.inf, ahead)
 
 
 @kernel(lambda x, out: (x, types.intp, out))
@@ -33,7 +34,8 @@ def logsumexp_short_rows(x, n, out):
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(logsumexp_columns, data_of(x), first, last, rows, n, 1.0, 1, data_of(out), None, far)
+        ahead = ahead_of_tiles(far, None)
+        short_block(logsumexp_columns, data_of(x), first, last, rows, n, 1.0, 1, data_of(out), None, ahead)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))

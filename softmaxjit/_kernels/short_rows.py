@@ -6,19 +6,12 @@ from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
 from .._simd.memory import counted_from, data_of, lanes, load, same_place, store
-from .._simd.prefetch import prefetch, prefetch_to_store
 from .._simd.transpose import load_columns, load_square, store_columns, store_square, transposed
-from .ahead import are_far
+from .ahead import ahead_of_tiles, are_far, ask
 from .columns import finished, partials, softmax_columns
 from .fill import fill_lines
 from .prepare import prepared_columns
 from .tiles import any_nan, copy_elements, rows_of_block, tile_of
-
-# How many elements ahead of a tile memory is asked for, to be read and to be written: (65536, 32) float32 took 0.60 to
-# 0.73 of the time of not asking, (100000, 10) 0.91 to 0.98, with nothing to tell 512, 1024 and 2048 apart (processor
-# time, medians of interleaved runs, one core with AVX-512).
-READ_AHEAD = 2048
-WRITTEN_AHEAD = 512
 
 
 @helper
@@ -125,16 +118,7 @@ def finish_tile(tile, n, ending):
 
 
 @helper
-def ask_ahead(x, out, at, count, written):
-    """Ask for what is read and written some tiles later, as many elements as this one has."""
-    for i in range(at, at + count, lanes(x)):
-        prefetch(x, i + READ_AHEAD)
-        if written:
-            prefetch_to_store(out, i + WRITTEN_AHEAD)
-
-
-@helper
-def short_block(columns, x, first, last, rows, n, temperature, results, out, masked, far):
+def short_block(columns, x, first, last, rows, n, temperature, results, out, masked, ahead):
     """Apply `columns` to rows `first` to `last - 1` of so many, and write `results` elements for each, n or 1.
 
     `masked` is what masked entries become, None where there are none in the result.  Rows are read where they lie, and
@@ -149,8 +133,8 @@ def short_block(columns, x, first, last, rows, n, temperature, results, out, mas
     for row in range(first, last, width):
         count = min(width, last - row)
         whole = count == width
-        if far:
-            ask_ahead(x, out, row * n, width * n, results > 1)
+        for i in range(row * n, (row + width) * n, width):
+            ask(x, i, ahead)
         read_directly = whole and row * n + reach <= rows * n
         turn_to_tile(source_of(x, row * n, count * n, read_directly, data_of(copy)), n, data_of(tile))
         tau = prepared_columns(data_of(tile), 0, width, n, temperature, row, count, data_of(memory))
@@ -176,4 +160,5 @@ def softmax_short_rows(x, n, temperature, out):
     for block in prange((rows + rows_per_block - 1) // rows_per_block):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
-        short_block(softmax_columns, data_of(x), first, last, rows, n, temperature, n, data_of(out), 0.0, far)
+        ahead = ahead_of_tiles(far, data_of(out))
+        short_block(softmax_columns, data_of(x), first, last, rows, n, temperature, n, data_of(out), 0.0, ahead)

@@ -1,5 +1,6 @@
 """Tuples whose fields are vectors, kept in memory with a field in each line."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from numba import types
@@ -21,17 +22,23 @@ def _mapped(context: Any, builder: Any, kind: types.Type, value: Any, of_vector:
     return context.make_tuple(builder, kind, fields)
 
 
+def _lines(builder: Any, index: Any, stride: Any) -> Iterator[Any]:
+    """Yield the index of one line after the other."""
+    while True:
+        yield index
+        index = builder.add(index, stride)
+
+
 @intrinsic
 def store_fields(typingctx, array, index, stride, value):
     """Store the vectors in a tuple, and in tuples in it, `stride` elements apart; None has none."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data, index, stride, fields = args
+        lines = _lines(builder, index, stride)
 
         def store(vector: Any) -> Any:
-            nonlocal index
-            stored(context, builder, array, data, index, vector)
-            index = builder.add(index, stride)
+            stored(context, builder, array, data, next(lines), vector)
             return vector
 
         _mapped(context, builder, value, fields, store)
@@ -46,13 +53,9 @@ def load_fields(typingctx, array, index, stride, like):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data, index, stride, fields = args
-
-        def load(vector: Any) -> Any:
-            nonlocal index
-            found = loaded(context, builder, array, data, index)
-            index = builder.add(index, stride)
-            return found
-
-        return _mapped(context, builder, like, fields, load)
+        lines = _lines(builder, index, stride)
+        return _mapped(
+            context, builder, like, fields, lambda vector: loaded(context, builder, array, data, next(lines))
+        )
 
     return like(array, types.intp, types.intp, like), generate
