@@ -19,7 +19,7 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
 from .._simd.vector import Vector
-from .shift import column_extremes, limits_of, row_shift
+from .shift import column_maxima, limits_of, shift_of_any_range
 from .softmax import inverse_of, scaled_element
 from .sums import missing_from_largest, scaled
 
@@ -207,9 +207,9 @@ def softmax_columns(tile, start, stride, n, temperature, memory):
     Every row is treated as one of any range: a second version for those of a small one would gain 10 % of the
     arithmetic and double the time to compile.
     """
-    largest, smallest = column_extremes(tile, start, stride, n)
+    largest = column_maxima(tile, start, stride, n)
     steps = exp_steps(tile, temperature)
-    shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).reach)
+    shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).reach)
     missing = missing_from_largest(tile, steps, shift, temperature)
     total, error = sum_columns(tile, start, stride, n, steps, shift, memory)
     high, low = inverse_of(tile, total, error + missing)

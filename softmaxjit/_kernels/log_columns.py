@@ -16,7 +16,7 @@ from .log_softmax import Output, log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio
 from .others import OTHERS_BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
 from .partial import nothing
-from .shift import column_extremes, largest_exp, limits_of, row_shift
+from .shift import column_maxima, largest_exp, limits_of, shift_of_any_range
 from .sums import add_pairs, scaled
 
 
@@ -108,8 +108,8 @@ def _are_tempered(tile, temperature):
 @helper
 def log_softmax_columns(tile, start, stride, n, temperature, memory):
     """Return what is left to do with as many rows as a vector has lanes; in the tile nothing changes."""
-    largest, smallest = column_extremes(tile, start, stride, n)
-    shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).log_reach)
+    largest = column_maxima(tile, start, stride, n)
+    shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
     log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory)
     return Distances(output_of(tile, largest, log, log_error, temperature), are_tempered(tile, temperature))
 
@@ -127,8 +127,8 @@ def nan_columns(tile, start, stride, n):
 @helper
 def logsumexp_columns(tile, start, stride, n, temperature, memory):
     """Log-sum-exp of as many rows as a vector has lanes, in place of their first elements."""
-    largest, smallest = column_extremes(tile, start, stride, n)
-    shift = row_shift(tile, n, largest, smallest, temperature, limits_of(tile).log_reach)
+    largest = column_maxima(tile, start, stride, n)
+    shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
     log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, True, memory)
     wide = widen(largest)
     infinite = magnitude(wide) == np.inf

@@ -27,7 +27,7 @@ from .._simd.memory import (
     store_part,
 )
 from .._simd.vector import Vector
-from .shift import column_extremes, row_extremes
+from .shift import column_maxima, row_extremes
 from .temperature import (
     LARGEST_TEMPERATURE,
     SMALLEST_TEMPERATURE,
@@ -158,7 +158,7 @@ def prepare_columns(tile: Any, start: Any, stride: Any, n: Any, temperature: Any
 @compiled_as(prepare_columns)
 def _prepare_columns(tile, start, stride, n, temperature, scale):
     def implementation(tile, start, stride, n, temperature, scale):
-        largest, _ = column_extremes(tile, start, stride, n)
+        largest = column_maxima(tile, start, stride, n)
         for i in range(n):
             at = start + i * stride
             store(tile, at, rescaled(tile, load(tile, at), largest, temperature, scale))

@@ -97,35 +97,41 @@ def row_extremes(x, start, n):
 
 
 @helper
-def column_extremes(tile, start, stride, n):
-    """Return the largest and the smallest element of each row; NaN are passed over."""
+def column_maxima(tile, start, stride, n):
+    """Return the largest element of each row; NaN are passed over."""
     high = splat(tile, -np.inf)
-    low = splat(tile, np.inf)
     for i in range(n):
-        v = load(tile, start + i * stride)
-        high, low = larger(v, high), smaller(v, low)
-    return high, low
+        high = larger(load(tile, start + i * stride), high)
+    return high
+
+
+@helper
+def shift_of_any_range(x, largest, temperature, farthest):
+    """Return the shift of a row by its maximum alone, or of one row in each lane of `largest`.
+
+    Elements count as no more than `farthest` temperatures below the maximum, a reach of `Limits`.  To raise them all is
+    a step more than to find that none needs it; what rounding raises that should stay is too far to change a result.
+    """
+    limits = limits_of(x)
+    scaled = widen(largest) * (1.0 / temperature)
+    near = magnitude(scaled) <= limits.largest_shift
+    anchor = select(near, like(largest, 0), largest)
+    octaves = nearest_integer(select(near, scaled, 0.0) * LOG2_E)
+    lowest = (largest - anchor) - element_like(x, farthest * temperature)
+    return Shift(largest, anchor, lowest, exp_magic(x, octaves), octaves, False, False)
 
 
 @helper
 def row_shift(x, n, largest, smallest, temperature, farthest):
-    """Return the shift of a row of n elements with the given extremes, or of one row in each lane of them.
-
-    Elements count as no more than `farthest` temperatures below the maximum, a reach of `Limits`.
-    """
+    """Return the shift of a row of n elements with the given extremes (see `shift_of_any_range`)."""
     limits = limits_of(x)
+    shift = shift_of_any_range(x, largest, temperature, farthest)
     inverse = 1.0 / temperature
-    scaled = widen(largest) * inverse
     reach = (widen(largest) - widen(smallest)) * inverse
-    near = magnitude(scaled) <= limits.largest_shift
+    reached = both(magnitude(widen(largest) * inverse) <= limits.largest_shift, reach <= farthest)
     # math.log(n) leaves room for a sum n times its largest term.
-    reached = both(near, reach <= farthest)
     plain = both(reached, reach + math.log(n) <= limits.plain_reach)
-    anchor = select(near, like(largest, 0), largest)
-    octaves = nearest_integer(select(near, scaled, 0.0) * LOG2_E)
-    lowest = (largest - anchor) - element_like(x, farthest * temperature)
-    lowest = select(reached, like(largest, -np.inf), lowest)
-    return Shift(largest, anchor, lowest, exp_magic(x, octaves), octaves, reached, plain)
+    return Shift(largest, shift.anchor, shift.lowest, shift.magic, shift.octaves, reached, plain)
 
 
 @helper

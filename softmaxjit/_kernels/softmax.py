@@ -8,7 +8,7 @@ from numba import prange, types
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import fma, larger, multiply_exactly, select, smaller
 from .._simd.exp_scaled import exp_steps
-from .._simd.lanes import largest_lane, smallest_lane, sum_lanes, widen
+from .._simd.lanes import largest_lane, sum_lanes, widen
 from .._simd.memory import (
     counted_from,
     data_of,
@@ -26,7 +26,7 @@ from .._simd.vector import computed
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
 from .prepare import prepared
-from .shift import limits_of, row_shift, shift_of_row
+from .shift import limits_of, shift_of_any_range, shift_of_row
 from .sums import missing_from_largest, scaled, sum_row
 from .temperature import settled, settled_at
 
@@ -134,8 +134,7 @@ def softmax_of_vectors(x, first, last, n, temperature, out):
         tau = settled_at(temperature, row)
         steps = exp_steps(x, tau)
         largest = largest_lane(load_part(x, start, n, -np.inf))
-        smallest = smallest_lane(load_part(x, start, n, np.inf))
-        shift = row_shift(x, n, largest, smallest, tau, limits.reach)
+        shift = shift_of_any_range(x, largest, tau, limits.reach)
         e, _, _ = scaled(load_part(x, start, n, largest), steps, shift, False)
         e = keep_part(e, n)
         total, error = sum_lanes(e, splat(out, 0))
