@@ -4,13 +4,13 @@ from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
 from .._simd.fields import load_fields, store_fields
-from .._simd.memory import data_of, lanes, load, store, store_part
+from .._simd.memory import data_of, keep_until_here, lanes, load, store, store_part
 from .._simd.prefetch import prefetch_to_store
 from .._simd.target import vector_bytes
 from .columns import finished, partials, softmax_columns
 from .fill import fill_lines
 from .prepare import prepared_columns
-from .tiles import any_nan, copy_elements, rows_of_block, tile_of
+from .tiles import aligned, any_nan, copy_elements, rows_of_block, tile_of
 
 # Of a tile, by the bytes of the target's vectors: a quarter of the smallest second-level caches, which also hold what
 # is read and written.  With AVX-512, whose processors have 1 MB or more, (4, 1000, 1000), (64, 1000, 49) and
@@ -116,21 +116,25 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
     width = lanes(x)
     # An odd number of vectors apart, elements do not compete for one place in the cache.
     stride = (rows_per_tile // width | 1) * width
-    tile = tile_of(x, stride * (n + 2 * width))
-    memory = partials(data_of(tile))
+    memory_of_tile = tile_of(x, stride * (n + 2 * width))
+    tile = aligned(memory_of_tile)
+    memory_of_sums = partials(tile)
+    sums = aligned(memory_of_sums)
     for row in range(first, last, rows_per_tile):
         end = min(last, row + rows_per_tile)
-        fill_tile(x, row, end, n, inner, data_of(tile), stride)
+        fill_tile(x, row, end, n, inner, tile, stride)
         nan = False
         for c in range(0, end - row, width):
             count = min(width, end - row - c)
-            tau = prepared_columns(data_of(tile), c, stride, n, temperature, row + c, count, data_of(memory))
-            ending = columns(data_of(tile), c, stride, n, tau, data_of(memory))
-            store_fields(data_of(tile), n * stride + c, stride, ending)
-            nan |= any_nan(finished(data_of(tile), load(data_of(tile), c), ending))
-        empty_tile(data_of(tile), stride, n, ending, out, row, end, results, inner)
+            tau = prepared_columns(tile, c, stride, n, temperature, row + c, count, sums)
+            ending = columns(tile, c, stride, n, tau, sums)
+            store_fields(tile, n * stride + c, stride, ending)
+            nan |= any_nan(finished(tile, load(tile, c), ending))
+        empty_tile(tile, stride, n, ending, out, row, end, results, inner)
         if nan:
             fill_across(x, row, end, n, inner, out, masked)
+    keep_until_here(memory_of_tile)
+    keep_until_here(memory_of_sums)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))

@@ -34,8 +34,8 @@ def exponential(tile, at, steps, shift):
 
 @helper
 def partials(tile):
-    """Return memory for `sum_columns`: a vector for each partial sum, and one of errors where they are pairs."""
-    return np.empty(2 * lanes(tile) * lanes(tile), np.float64)
+    """Return memory for `sum_columns`, to be aligned: for each partial sum a vector, and one of errors in float64."""
+    return np.empty((2 * lanes(tile) + 1) * lanes(tile), np.float64)
 
 
 @helper

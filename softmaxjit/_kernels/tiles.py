@@ -11,8 +11,8 @@ import numpy as np
 
 from .._jit import compiled_as, helper
 from .._simd.lanes import any_lane
-from .._simd.memory import lanes, load, load_part, store, store_part
-from .._simd.vector import computed
+from .._simd.memory import counted_from, data_of, lanes, load, load_part, store, store_part, stream_offset
+from .._simd.vector import VECTOR_BYTES, computed
 from .softmax import ROWS_BLOCK_ELEMENTS
 
 # Consecutive tiles that one thread takes at a time share the memory of a tile: so many blocks of them at most, which is
@@ -21,15 +21,26 @@ MOST_BLOCKS = 64
 
 
 def tile_of(x: Any, size: Any) -> Any:
-    """Return memory of the dtype in which `x` is computed."""
+    """Return memory of the dtype in which `x` is computed, with so many elements from `aligned` on."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(tile_of)
 def _tile_of(x, size):
     dtype = np.dtype(computed(x.dtype).name)
+    more = VECTOR_BYTES // dtype.itemsize
     # Of zeros, since arithmetic on whatever memory holds, subnormal numbers say, can be slow.
-    return lambda x, size: np.zeros(size, dtype)
+    return lambda x, size: np.zeros(size + more, dtype)
+
+
+@helper
+def aligned(memory):
+    """Return the address of the first element at which a vector fills a line of the caches.
+
+    Numba starts arrays at any half of a line.  Where it is the second, every vector needs two lines: in two of three
+    processes (4, 100, 100) along axis 1 took 1.17 of the time.
+    """
+    return counted_from(data_of(memory), -stream_offset(data_of(memory), 0))
 
 
 @helper
