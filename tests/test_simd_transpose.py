@@ -10,7 +10,14 @@ from softmaxjit._simd.arithmetic import both, nearest_integer
 from softmaxjit._simd.fields import load_fields, store_fields
 from softmaxjit._simd.lanes import widen
 from softmaxjit._simd.memory import data_of, element_like, lanes, load, load_float64, store, store_float64
-from softmaxjit._simd.transpose import load_columns, load_square, store_columns, store_square, transposed
+from softmaxjit._simd.transpose import (
+    columns_loaded,
+    columns_stored,
+    load_columns,
+    load_turned,
+    store_columns,
+    store_turned,
+)
 
 from .oracles import DTYPES
 
@@ -18,30 +25,57 @@ DTYPE = pytest.mark.parametrize("dtype", DTYPES)
 
 
 @routine
-def turn(source, at, stride, target, out_at, out_stride):
-    store_square(data_of(target), out_at, out_stride, transposed(load_square(data_of(source), at, stride)))
+def turn_columns(rows, at, stride, tile):
+    """Write columns to a tile; return how many."""
+    place = 0
+    for column in load_turned(data_of(rows), at, stride):
+        store(data_of(tile), place, column)
+        place += lanes(data_of(tile))
+    return columns_loaded(data_of(rows))
 
 
 @DTYPE
-def test_a_square_is_turned_over_its_diagonal(dtype: Any) -> None:
+def test_rows_become_lanes(dtype: Any) -> None:
     width = 64 // np.dtype(dtype).itemsize
     stride = width + 3
-    source = np.arange(5 + width * stride, dtype=dtype)
-    target = np.zeros(2 + width * width, dtype)
-    turn(source, 5, stride, target, 2, width)
-    square = np.lib.stride_tricks.sliding_window_view(source[5:], width)[::stride][:width]
-    np.testing.assert_array_equal(target[2:].reshape(width, width), square.T)
-    assert not target[:2].any()
+    rows = np.arange(5 + width * stride, dtype=dtype)
+    tile = np.zeros(width * width, dtype)
+    count = turn_columns(rows, 5, stride, tile)
+    columns = np.lib.stride_tricks.sliding_window_view(rows[5:], count)[::stride][:width].T
+    np.testing.assert_array_equal(tile.reshape(width, width)[:count], columns)
+    assert not tile[count * width :].any()
+
+
+@routine
+def turn_lines(tile, at, rows, row_at, stride):
+    """Write lines of a tile as rows; return how many elements of each."""
+    store_turned(data_of(tile), at, data_of(rows), row_at, stride)
+    return columns_stored(data_of(rows))
 
 
 @DTYPE
-def test_where_stored_vectors_overlap_the_next_one_stays(dtype: Any) -> None:
+def test_lanes_become_rows(dtype: Any) -> None:
     width = 64 // np.dtype(dtype).itemsize
-    source = np.arange(width * width, dtype=dtype)
-    target = np.zeros(3 * (width - 1) + width, dtype)
-    turn(source, 0, width, target, 0, 3)
-    square = source.reshape(width, width).T
-    np.testing.assert_array_equal(target, np.concatenate([square[:-1, :3].ravel(), square[-1]]))
+    stride = width + 3
+    tile = np.arange(1, 4 + width * width, dtype=dtype)
+    rows = np.zeros(2 + width * stride, dtype)
+    count = turn_lines(tile, 3, rows, 2, stride)
+    square = rows[2:].reshape(width, stride)
+    np.testing.assert_array_equal(square[:, :count], tile[3:].reshape(width, width)[:count].T)
+    assert not rows[:2].any()
+    assert not square[:, count:].any()
+
+
+@DTYPE
+def test_where_stored_rows_overlap_the_next_one_stays(dtype: Any) -> None:
+    width = 64 // np.dtype(dtype).itemsize
+    tile = np.arange(1, 1 + width * width, dtype=dtype)
+    rows = np.zeros(3 * width + width, dtype)
+    count = turn_lines(tile, 0, rows, 0, 3)
+    square = tile.reshape(width, width)[:count].T
+    expected = np.concatenate([square[:-1, :3].ravel(), square[-1]])
+    np.testing.assert_array_equal(rows[: expected.size], expected)
+    assert not rows[expected.size :].any()
 
 
 @routine

@@ -1,12 +1,11 @@
 """Tuples whose fields are vectors, kept in memory with a field in each line."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from numba import types
 from numba.extending import intrinsic
 
-from .memory import loaded, stored
+from .memory import indices, loaded, stored
 from .vector import Vector
 
 
@@ -22,20 +21,13 @@ def _mapped(context: Any, builder: Any, kind: types.Type, value: Any, of_vector:
     return context.make_tuple(builder, kind, fields)
 
 
-def _lines(builder: Any, index: Any, stride: Any) -> Iterator[Any]:
-    """Yield the index of one line after the other."""
-    while True:
-        yield index
-        index = builder.add(index, stride)
-
-
 @intrinsic
 def store_fields(typingctx, array, index, stride, value):
     """Store the vectors in a tuple, and in tuples in it, `stride` elements apart; None has none."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data, index, stride, fields = args
-        lines = _lines(builder, index, stride)
+        lines = indices(builder, index, stride)
 
         def store(vector: Any) -> Any:
             stored(context, builder, array, data, next(lines), vector)
@@ -53,7 +45,7 @@ def load_fields(typingctx, array, index, stride, like):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data, index, stride, fields = args
-        lines = _lines(builder, index, stride)
+        lines = indices(builder, index, stride)
         return _mapped(
             context, builder, like, fields, lambda vector: loaded(context, builder, array, data, next(lines))
         )

@@ -4,6 +4,7 @@ What is loaded has the type in which the array's elements are computed; what is 
 whose mask is False are loaded as -inf.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -55,17 +56,6 @@ def moved(typingctx, data, elements):
 
 
 @intrinsic
-def same_place(typingctx, data, other):
-    """Whether two addresses are the same; those of different elements count as such."""
-    comparable = data == other
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.icmp_unsigned("==", *args) if comparable else ir.Constant(ir.IntType(1), 1)
-
-    return types.boolean(data, other), generate
-
-
-@intrinsic
 def counted_from(typingctx, data, index):
     """Return the address at whose `index` is the first element of `data`."""
 
@@ -101,6 +91,13 @@ def _element_bytes(data_type: Any) -> int:
 
 def _vector_bytes(data_type: Any) -> int:
     return vector_of(data_type.dtype).lanes * _element_bytes(data_type)
+
+
+def indices(builder: Any, index: Any, stride: Any) -> Iterator[Any]:
+    """Yield the LLVM values of an index and of those that follow it, `stride` elements apart."""
+    while True:
+        yield index
+        index = builder.add(index, stride)
 
 
 def loaded(context: Any, builder: Any, data_type: Any, data: Any, index: Any) -> Any:
