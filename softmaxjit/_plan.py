@@ -57,17 +57,19 @@ PARTS_PER_THREAD = 2
 
 # Rows of up to so many elements are turned into lanes, by the bytes of the target's vectors and of an element.
 #
-# Of 32 bytes: 16 rows of 24 float32 took 1.0 µs so and 1.6 one by one, of 32 1.2 and 1.1; 8 rows of 10 float64 0.5 and
-# 0.9, of 32 1.2 and 0.8 (medians of interleaved runs, one Zen 3 core).  The others wait for a logarithm in each row: a
-# row of 10 float32 took 23 (log_softmax 31) ns so and 70 (95) alone, of 40 52 (58) and 88 (92); of 32 float64 104 (140)
-# and 132 (187), and as long as alone where all tiles are read again for confident rows; so did 48 float32.
+# Of 32 bytes: of the time one by one, softmax of 24, 32, 40, 48 and 64 float32 took 0.51, 0.69, 0.70, 0.89 and 1.18, of
+# 15, 20, 24, 32 and 40 float64 0.55, 0.58, 0.75, 0.91 and 1.01 (code for Haswell on a processor with AVX-512; a Zen 3
+# core, where longer rows still took more by tiles before these became faster, may want less).  The others wait for a
+# logarithm in each row: there a row of 10 float32 took 23 (log_softmax 31) ns so and 70 (95) alone, of 40 52 (58) and
+# 88 (92); of 32 float64 104 (140) and 132 (187), and as long as alone where all tiles are read again for confident
+# rows; so did 48 float32.
 #
 # Of 64 bytes, where more is done while a row waits: of the time one by one, softmax of 32, 48, 64, 80 and 96 float32
 # took 0.44, 0.63, 0.75, 0.87 and 1.06, of 32, 40, 48 and 64 float64 0.78, 0.91, 1.02 and 1.26; log_softmax of 64, 96,
 # 128 and 160 float32 0.62, 0.81, 0.91 and 1.04, of float64 0.78, 0.95, 0.89 and 1.17; logsumexp less (one core with
 # AVX-512, which others share, processor time).
 _OF_LOG = {32: {4: 40, 8: 31}, 64: {4: 128, 8: 128}}
-_OF_SOFTMAX = {32: {4: 24, 8: 15}, 64: {4: 80, 8: 40}}
+_OF_SOFTMAX = {32: {4: 32, 8: 24}, 64: {4: 80, 8: 40}}
 SHORT_ROW = {"softmax": _OF_SOFTMAX, "log_softmax": _OF_LOG, "logsumexp": _OF_LOG}
 
 # So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.
