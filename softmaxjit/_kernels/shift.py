@@ -13,7 +13,7 @@ from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
 from .._simd.lanes import largest_lane, smallest_lane, widen
 from .._simd.memory import element_like, lanes, load, load_part, splat
 from .._simd.pairs import exp_pair
-from .._simd.vector import computed
+from .._simd.vector import Vector, computed
 
 
 class Limits(NamedTuple):
@@ -154,6 +154,23 @@ _REMAINDER = (
 )
 
 
+def by_temperature(x: Any, temperature: Any) -> Any:
+    """Return ``x / temperature``.
+
+    Lanes are divided by one number only where that is not 1, which takes long: without, softmax of (1024, 10) and
+    (1024, 32) float32 took 0.95 and 0.94 of the time, log_softmax 0.97 and 0.96 (with AVX-512, medians of interleaved
+    runs).  The division of a single number hides behind what else is done.
+    """
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(by_temperature, inline=True)
+def _by_temperature(x, temperature):
+    if isinstance(x, Vector) and not isinstance(temperature, Vector):
+        return lambda x, temperature: x if temperature == 1.0 else x / temperature
+    return lambda x, temperature: x / temperature
+
+
 def largest_exp(x: Any, shift: Any, temperature: Any) -> Any:
     """Return what `exp_scaled` of the row's largest element should be, as a float64 pair more precise than the row."""
     raise NotImplementedError("only inside compiled code")
@@ -166,15 +183,15 @@ def _largest_exp(x, shift, temperature):
     if computed(x.dtype) == types.float32:
 
         def of_float32(x, shift, temperature):
-            r = widen(shift.largest - shift.anchor) / temperature - shift.octaves * LN2
+            r = by_temperature(widen(shift.largest - shift.anchor), temperature) - shift.octaves * LN2
             return fma(fma(polynomial(r, _REMAINDER) * r, r, r), scale, scale), 0.0
 
         return of_float32
 
     def of_float64(x, shift, temperature):
         distance = shift.largest - shift.anchor
-        exponent = distance / temperature
-        rest = residue(-exponent, temperature, distance) / temperature
+        exponent = by_temperature(distance, temperature)
+        rest = by_temperature(residue(-exponent, temperature, distance), temperature)
         value, error = exp_pair(exponent, rest, shift.octaves)
         return value * scale, error * scale
 
