@@ -9,9 +9,11 @@ import pytest
 
 from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
-from softmaxjit._jit import Kernel
+from softmaxjit._jit import Kernel, routine
 from softmaxjit._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from softmaxjit._kernels.tiles import aligned, tile_of
 from softmaxjit._plan import ACROSS, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW
+from softmaxjit._simd.memory import data_of, stream_offset
 
 from .exact import assert_same_bits
 from .oracles import DTYPES
@@ -61,6 +63,22 @@ def one_by_one(operation: str, x: np.ndarray, temperature: Any) -> np.ndarray:
 def result_of(operation: str, x: np.ndarray, axis: int) -> np.ndarray:
     """Return memory for a result, which keeps the axis."""
     return np.empty_like(x if operation in OF_SAME_SHAPE else np.ascontiguousarray(x.take([0], axis)))
+
+
+@routine
+def place_of_tile(x, size):
+    """Return how far from a line of the caches a tile begins, in elements, and how many it has."""
+    memory = tile_of(data_of(x), size)
+    first = stream_offset(data_of(memory), 0)
+    return stream_offset(aligned(memory), 0), memory.size - first
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tile_begins_where_a_line_of_the_caches_does(dtype: Any) -> None:
+    for size in range(1, 200):
+        offset, elements = place_of_tile(np.zeros(1, dtype), size)
+        assert offset == 0
+        assert elements >= size
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
