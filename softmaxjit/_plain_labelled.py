@@ -51,9 +51,11 @@ def moments(x: Array, beta: float, mass: Array) -> Array:
     return np.array([np.where(mass == 0, 0, mass * each).sum() for each in (np.log(total), mean, variance)], np.float64)
 
 
-def judgement(x: Array, labels: Array, from_logits: bool) -> tuple[Array, Array, Array, Array]:
+def judgement(
+    x: Array, labels: Array, from_logits: bool, temperature: Temperature
+) -> tuple[Array, Array, Array, Array]:
     """Return confidence, whether right, loss and Brier score of each row of probabilities or logits."""
-    p = softmax(x, 1.0, None) if from_logits else x
+    p = softmax(x, temperature, None) if from_logits else x
     of_label = np.take_along_axis(p, labels[:, np.newaxis], axis=-1)[:, 0]
     possible = np.isfinite(p).all(axis=-1) & (p >= 0).all(axis=-1) & (p <= 1 + 1e-5).all(axis=-1)
     confidence = np.where(possible, np.minimum(p.max(axis=-1), 1), np.nan)

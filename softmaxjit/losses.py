@@ -181,6 +181,7 @@ def _checked(
     """Return the operands of a kernel, and the smoothing."""
     _labels.checked_choice("reduction", reduction, REDUCTIONS)
     smoothing = _labels.checked_fraction("label_smoothing", label_smoothing)
+    _labels.refuse_mask("labels", labels, "pass labels.filled(-100) and ignore_index=-100")
     return _labels.labelled_rows("logits", logits, labels, axis, weight, ignore_index, temperature), smoothing
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softmaxjit import softmax
+from softmaxjit import cross_entropy, softmax
 from softmaxjit.__main__ import main
 from softmaxjit.calibration import (
     CalibrationReport,
@@ -207,6 +207,33 @@ def test_no_file_is_lost_to_another(capsys: pytest.CaptureFixture[str], argument
     assert words in capsys.readouterr().err
     np.testing.assert_array_equal(np.load("labels.npy"), LABELS)
     assert not Path("both.png").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_no_temperature_makes_logits_overflow(dtype: Any) -> None:
+    large = np.finfo(dtype).max / 2
+    x = np.array([[-large, large, 0], [large, 0, large], [2, 1, 3], [3, 2, 3], [0, large, -large]], dtype)
+    labels = np.array([1, 2, 2, 0, 2])
+    report = calibration_report(x, labels, temperature=1e-3, rng=0, n_resamples=2)
+    # The last is wrong by as much as float64 can hold, or more.
+    assert report.nll.value == pytest.approx(cross_entropy(x.astype(np.float64), labels, temperature=1e-3))
+    assert report.accuracy.value == 0.6  # of equal logits the first counts
+    assert report.brier_score.value == pytest.approx((0 + 0.5 + 0 + 0.5 + 2) / 5)
+    assert report.curve.counts.tolist() == [0] * 7 + [2] + [0] * 6 + [3]
+
+
+def test_a_report_of_16_bits_loses_nothing_to_the_temperature() -> None:
+    x = LOGITS.astype(np.float16)
+    report, wide = (calibration_report(y, LABELS, temperature=1.7, rng=0) for y in (x, x.astype(np.float64)))
+    assert report.nll.value == pytest.approx(wide.nll.value, rel=1e-7)
+
+
+def test_a_report_refuses_masks() -> None:
+    labels, where = np.ma.array(LABELS, mask=LABELS == 1), np.ma.array(LABELS == 0, mask=LABELS == 1)
+    with pytest.raises(TypeError, match="labels is a masked array, whose mask would be lost; leave out the rows"):
+        calibration_report(LOGITS, labels)
+    with pytest.raises(TypeError, match=r"where is a masked array, whose mask would be lost; pass where\.filled"):
+        calibration_report(LOGITS, LABELS, where=where)
 
 
 @pytest.mark.parametrize("temperature", ["hot", np.ones((501, 1))])

@@ -179,8 +179,62 @@ def test_data_without_a_best_temperature_warn() -> None:
     with pytest.warns(RuntimeWarning, match="its limit, inf"):
         model = TemperatureScaling().fit(X, X.argmin(axis=1))
     assert (model.predict_proba(X) == 1 / 3).all()
-    with pytest.warns(RuntimeWarning, match="raise max_iter, which is 20, unless the data are separable"):
-        VectorScaling(max_iter=20).fit(X, X.argmax(axis=1))
+    for max_iter in (20, 500):
+        with pytest.warns(
+            RuntimeWarning, match="not converged: all labels can be made as certain as one likes"
+        ) as seen:
+            VectorScaling(max_iter=max_iter).fit(X, X.argmax(axis=1))
+        assert "max_iter" not in str(seen[0].message)
+
+
+def test_what_keeps_vector_scaling_from_converging_is_named() -> None:
+    with pytest.warns(RuntimeWarning, match="not converged in 3 passes; raise max_iter"):
+        VectorScaling(max_iter=3).fit(X, LABELS)
+    with pytest.warns(RuntimeWarning, match="not converged: the logits are too large or too small for float64") as seen:
+        VectorScaling().fit(X * 1e200, LABELS)
+    assert "max_iter" not in str(seen[0].message)
+    # A pass more than are needed is not too few.
+    needed = fit_vector_scaling(X, LABELS).iterations - fit_temperature(X, LABELS).iterations
+    assert VectorScaling(max_iter=needed).fit(X, LABELS).fit_.converged
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_no_logits_are_too_large_to_be_scaled(dtype: Any) -> None:
+    large = np.finfo(dtype).max / 2
+    x = np.array([[-large, large, 0], [large, 0, large], [2, 1, 3], [-np.inf, large, 1]], dtype)
+    model = TemperatureScaling().fit(X, LABELS)
+    model.temperature_ = 1e-3
+    expected = np.array([[0, 1, 0], [0.5, 0, 0.5], [0, 0, 1], [0, 1, 0]], dtype)
+    assert np.array_equal(model.predict_proba(x), expected)
+    scaled = model.transform(x)
+    assert scaled.dtype == dtype
+    assert np.array_equal(softmax(scaled), expected)
+    assert np.array_equal(scaled[2], model.transform(x[2:3])[0])  # whatever the rows beside it
+    np.testing.assert_allclose(scaled[2], [2000, 1000, 3000], rtol=1e-3)
+    assert np.array_equal(model.predict(x), [1, 0, 2, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_no_products_are_too_large_for_the_dtype(dtype: Any) -> None:
+    large = np.finfo(dtype).max / 2
+    x = np.array([[-large, large, 0], [large, 0, large], [2, 1, 3]], dtype)
+    model = VectorScaling().fit(X, LABELS)
+    model.scale_, model.bias_ = np.full(3, 1000.0), np.zeros(3)
+    expected = np.array([[0, 1, 0], [0.5, 0, 0.5], [0, 0, 1]], dtype)
+    assert np.array_equal(model.predict_proba(x), expected)
+    assert np.array_equal(softmax(model.transform(x)), expected)
+    assert np.array_equal(model.transform(x)[2], [2000, 1000, 3000])
+    assert np.array_equal(model.predict(x), [1, 0, 2])
+
+
+def test_the_prediction_is_the_largest_logit_whatever_the_temperature() -> None:
+    x = np.float16([[1.0, 1.001], [1.0, 1.001]])  # which divided by 1000 are one number of 16 bits
+    model = TemperatureScaling().fit([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], [0, 1, 1])
+    for temperature in (1000.0, 1e-3, np.inf, 0.0):
+        model.temperature_ = temperature
+        assert model.predict(x).tolist() == [1, 1]
+        p = model.predict_proba(x)
+        assert (p[:, 1] == p.max(axis=1)).all()
 
 
 @pytest.mark.parametrize(
@@ -237,6 +291,9 @@ def test_a_mask_is_not_lost() -> None:
         TemperatureScaling().fit(masked, [0, 1, 1])
     with pytest.raises(TypeError, match="X is a masked array"):
         TemperatureScaling().fit(masked.data, [0, 1, 1]).predict(masked)
+    for labels in ([0, 1, 1], ["a", "b", "b"]):
+        with pytest.raises(TypeError, match="y is a masked array, whose mask would be lost; leave out the rows"):
+            TemperatureScaling().fit(masked.data, np.ma.array(labels, mask=[0, 0, 1]))
 
 
 def test_a_missing_label_is_no_class() -> None:

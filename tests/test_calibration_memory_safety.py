@@ -42,7 +42,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     ),
     "likelihood_rows": lambda a: likelihood_rows.compiled(a.dtype)(a.x, a.n, 0.7, a.numbers, a.sums),
     "judge_logits": lambda a: judge_logits.compiled(a.dtype)(
-        a.x, a.n, a.labels, a.numbers, a.others, a.numbers, a.others
+        a.x, a.n, 1.5, a.labels, a.numbers, a.others, a.numbers, a.others
     ),
     "judge_probabilities": lambda a: judge_probabilities.compiled(a.dtype)(
         a.p, a.n, a.labels, a.numbers, a.others, a.numbers, a.others

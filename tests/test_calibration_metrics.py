@@ -249,6 +249,11 @@ WRONG = [
     ({"labels": [0, 2]}, ValueError, "labels holds 2 at 1; accepted are classes from 0 to 1"),
     ({"labels": [0.0, 1.0]}, TypeError, "labels has dtype float64; accepted are integers, the class of each row"),
     ({"labels": [True, False]}, TypeError, "labels has dtype bool"),
+    (
+        {"labels": np.ma.array([0, 1], mask=[True, False])},
+        TypeError,
+        "labels is a masked array, whose mask would be lost; leave out the rows that it masks",
+    ),
     ({"labels": [0]}, ValueError, "labels has shape (1,)"),
     ({"from_logits": 1}, TypeError, "from_logits is 1; accepted are True and False"),
     ({"threads": 0}, ValueError, "threads is 0"),

@@ -199,7 +199,7 @@ def test_reports_have_the_bits_of_python() -> None:
     where = np.arange(60) % 13 != 11
     x = X.astype(np.float32)
     x[where.argmin()] = np.nan  # of a row that does not count
-    for temperature in (1.7, 0.0, np.inf, 1e-20):
+    for temperature in (1.7, 0.0, np.inf, 1e-20, 2.0**-40):
         result, expected = report(x, LABELS, temperature, where), report.py_func(x, LABELS, temperature, where)
         assert_same(result, expected)
         assert type(result[0]) is type(expected[0])
@@ -273,7 +273,11 @@ def test_wrong_values_raise() -> None:
         (scalings, (nan, LABELS, LABELS + 1, 5), "logits have no likelihood"),
         (scalings, (X, LABELS, LABELS * 0, 5), "sample_weight is 0 throughout; accepted is at least one above 0"),
         (error_of, (nan, LABELS, 5, 1), "probs holds a row that is no distribution"),
-        (report_of, (nan, LABELS, 1.0, LABELS >= 0, 0), "probs holds a row that is no distribution"),
+        (
+            report_of,
+            (nan, LABELS, 1.0, LABELS >= 0, 0),
+            "logits holds a row without a softmax: a NaN, +inf or -inf alone",
+        ),
         (report_of, (X, LABELS, -1.0, LABELS >= 0, 0), "temperature"),
         (report_of, (X, LABELS, 1.0, LABELS < 0, 0), "where is False throughout; accepted is at least one True"),
         (report_of, (X, LABELS, 1.0, LABELS[:5] >= 0, 0), "where has another length than logits"),
@@ -297,6 +301,8 @@ def test_wrong_types_are_typing_errors_that_say_so() -> None:
         (scalings, (X, LABELS, LABELS, 0.5), "max_iter has type float64; accepted are integers from 1"),
         (error_of, (P, P, 5, 1), "labels has dtype float64; accepted are integers, the class of each row"),
         (report_of, (X[0], LABELS, 1.0, LABELS >= 0, 0), "logits has 1 dimensions; accepted are 2, rows and classes"),
+        (report_of, (X > 0, P, 1.0, LABELS >= 0, 0), "labels has dtype float64; accepted are integers"),
+        (report_of, (X * 1j, LABELS, 1.0, LABELS >= 0, 0), "logits has dtype complex128"),
         (
             report_of,
             (X, LABELS, 1.0, LABELS, 0),

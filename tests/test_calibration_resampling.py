@@ -92,6 +92,10 @@ def test_any_other_metric_will_do() -> None:
     assert result.low < (LABELS == 0).mean() < result.high
 
 
+def len_of_both(p: Any, y: Any) -> float:
+    return float(len(p) + len(y))
+
+
 def test_one_row_has_no_spread() -> None:
     result = bootstrap(nll, P[:1], LABELS[:1], rng=0, n_resamples=5)
     assert result.low == result.high == pytest.approx(result.value)
@@ -105,6 +109,9 @@ def test_one_row_has_no_spread() -> None:
         ({"confidence_level": 95}, ValueError, "confidence_level is 95; accepted are numbers from 0 to 1"),
         ({"labels": [9] * 301}, ValueError, "labels holds 9 at 0; accepted are classes from 0 to 3"),
         ({"n_bins": 0}, ValueError, "n_bins is 0"),
+        ({"metric": nll, "labels": np.ma.array(LABELS)}, TypeError, "labels is a masked array"),
+        ({"metric": len_of_both, "labels": np.ma.array(LABELS)}, TypeError, "labels is a masked array"),
+        ({"metric": len_of_both, "probs": np.ma.array(P)}, TypeError, "probs is a masked array"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: Any, error: Any, words: str) -> None:

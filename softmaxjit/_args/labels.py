@@ -68,14 +68,19 @@ def checked_class_axis(name: str, axis: Any, array: Array) -> int:
 
 def checked_label_array(labels: Any) -> Array:
     """Return labels as an array of integers or floats."""
+    refuse_mask("labels", labels, "leave out the rows that it masks")
     array = np.asarray(labels)
     if array.size == 0 and array.dtype == np.float64 and not isinstance(labels, np.ndarray):
         array = array.astype(np.int64)  # NumPy has a dtype of its own for an empty list
-    if isinstance(labels, np.ma.MaskedArray):
-        raise TypeError("labels is a masked array, whose mask would be lost; use ignore_index")
     if array.dtype.kind in "iuf" or array.dtype.name == "bfloat16":
         return array
     raise TypeError(f"labels has dtype {array.dtype}; accepted are {LABELS}")
+
+
+def refuse_mask(name: str, value: Any, remedy: str) -> None:
+    """Raise where a value is a masked array."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; {remedy}")
 
 
 def check_classes(labels: Array, shape: tuple[int, ...], n: int, ignored: int | None, where: str) -> Array | None:

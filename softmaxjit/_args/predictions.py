@@ -32,9 +32,9 @@ class Predictions(NamedTuple):
 
 
 def checked_predictions(
-    predictions: Any, labels: Any, from_logits: Any, name: str = "probs", first: int = 0
+    predictions: Any, labels: Any, from_logits: Any, name: str = "probs", first: int = 0, temperature: float = 1.0
 ) -> Predictions:
-    """Return predictions as kernels take them."""
+    """Return predictions as kernels take them; logits of several classes may be meant at a temperature."""
     logits = checked_flag("from_logits", from_logits)
     array = unmasked(name, predictions)
     result_dtype(name, array.dtype)
@@ -44,7 +44,7 @@ def checked_predictions(
         answers = checked_true_classes(labels, array.shape, 2, f"{name} of shape {array.shape}").astype(np.float64)
         yes = flat_rows(array, (0,), np.dtype(np.float64))
         return Predictions(None, yes, answers, logits, name, array.size, first)
-    rows = labelled_rows(name, array, labels, -1)
+    rows = labelled_rows(name, array, labels, -1, temperature=temperature)
     if rows.dtype.itemsize > 8:
         rows = rows._replace(x=rows.x.astype(np.float64), dtype=np.dtype(np.float64))
     return Predictions(rows, np.empty(0), np.empty(0), logits, name, len(rows.labels), first)

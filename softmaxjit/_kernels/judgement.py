@@ -48,8 +48,8 @@ def first_place(x, start, n, value):
 
 
 @helper
-def judge_row_of_logits(x, start, n, label, steps, reached, shift, ahead):
-    """Judge ``x[start : start + n]``; `reached` is a constant of the compiled code."""
+def judge_row_of_logits(x, start, n, temperature, label, steps, reached, shift, ahead):
+    """Judge ``x[start : start + n]`` at a temperature; `reached` is a constant of the compiled code."""
     width = lanes(x)
     unscale = 1.0 / limits_of(x).headroom
     largest_term, _, _ = scaled(splat(x, shift.largest), steps, shift, reached)
@@ -66,12 +66,12 @@ def judge_row_of_logits(x, start, n, label, steps, reached, shift, ahead):
         e, _, _ = scaled(load_part(x, i, end - i, shift.largest), steps, shift, reached)
         e = keep_part(e, end - i)
         rest, squares = rest + widen(e), add_square(squares, widen(e) * unscale)
-    unit, _ = largest_exp(x, shift, 1.0)
+    unit, _ = largest_exp(x, shift, temperature)
     rest = sum_tree(rest)
     total = unit + rest
     below = 0.5 * np.float64(shift.largest) - 0.5 * np.float64(load_element(x, start + label))
     ratio, ratio_low = log1p_of_ratio(x, rest, 0.0, unit, 0.0)
-    loss = fma(below, 2.0, ratio + ratio_low)
+    loss = fma(below / temperature, 2.0, ratio + ratio_low)
     highest = unit / total
     others = sum_tree(squares) / (total * unscale) / (total * unscale)
     right = below == 0.0 and first_place(x, start, label, shift.largest) == label
@@ -91,20 +91,20 @@ def add_square(total, e):
     return fma(e, e, total)
 
 
-@kernel(lambda x, out: (x, types.intp, CLASSES, NUMBERS, NUMBERS, NUMBERS, NUMBERS))
-def judge_logits(x, n, labels, confidence, right, losses, brier):
-    """Judge every n consecutive logits."""
+@kernel(lambda x, out: (x, types.intp, types.float64, CLASSES, NUMBERS, NUMBERS, NUMBERS, NUMBERS))
+def judge_logits(x, n, temperature, labels, confidence, right, losses, brier):
+    """Judge every n consecutive logits at a temperature that `is_direct`."""
     far = are_far(x.size, x)
     for row in prange(labels.size):
         source = data_of(x)
         start = row * n
         ahead = ahead_of(source, n, far, None)
-        steps = exp_steps(source, 1.0)
-        shift = shift_of_row(source, start, n, 1.0, limits_of(source).reach)
+        steps = exp_steps(source, temperature)
+        shift = shift_of_row(source, start, n, temperature, limits_of(source).reach)
         if shift.reached:
-            judged = judge_row_of_logits(source, start, n, labels[row], steps, True, shift, ahead)
+            judged = judge_row_of_logits(source, start, n, temperature, labels[row], steps, True, shift, ahead)
         else:
-            judged = judge_row_of_logits(source, start, n, labels[row], steps, False, shift, ahead)
+            judged = judge_row_of_logits(source, start, n, temperature, labels[row], steps, False, shift, ahead)
         confidence[row], right[row] = judged.confidence, judged.right
         losses[row], brier[row] = judged.loss, judged.brier
 

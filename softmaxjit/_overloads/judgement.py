@@ -98,19 +98,37 @@ def answered(x, answer, from_logits):
 @routine
 def check_confidence(confidence):
     """Raise where a row is no distribution."""
-    for value in confidence:
+    if holds_nan(confidence):
+        raise ValueError(BAD_ROW)
+
+
+@routine
+def holds_nan(numbers):
+    """Whether one of the numbers is NaN."""
+    for value in numbers:
         if value != value:
-            raise ValueError(BAD_ROW)
+            return True
+    return False
 
 
-def judge_of(probs: Any, labels: Any, from_logits: Any) -> tuple[Any, Any, bool]:
+def judge_of(probs: Any, labels: Any, from_logits: Any, name: str = "probs") -> tuple[Any, Any, bool]:
     """Return the compiled kernel, the dtype of rows and whether they are logits; raise where types are wrong."""
-    checked_array("probs", probs)
+    checked_array(name, probs)
     if not isinstance(labels, types.Array) or not isinstance(labels.dtype, types.Integer):
         held = labels.dtype if isinstance(labels, types.Array) else labels
         raise errors.NumbaTypeError(f"labels has dtype {held}; accepted are integers, the class of each row")
     if labels.ndim != max(1, probs.ndim - 1):
         raise errors.NumbaTypeError(f"labels has {labels.ndim} dimensions; accepted are {max(1, probs.ndim - 1)}")
     logits = constant_of("from_logits", from_logits, FLAGS)
-    dtype = as_dtype(result_element("probs", probs.dtype))
-    return (judge_logits if logits else judge_probabilities).compiled(dtype), dtype, logits
+    dtype = as_dtype(result_element(name, probs.dtype))
+    return judge_at_1_of(dtype) if logits else judge_probabilities.compiled(dtype), dtype, logits
+
+
+def judge_at_1_of(dtype: Any) -> Any:
+    """Return what judges logits as `judge_probabilities` does probabilities."""
+    judge = judge_logits.compiled(dtype)
+
+    def implementation(rows, n, truth, confidence, right, loss, brier):
+        judge(rows, n, 1.0, truth, confidence, right, loss, brier)
+
+    return routine(implementation)

@@ -9,15 +9,17 @@ from .._jit import compiled_as, routine
 from .._kernels.bins import SUMS, error_of_bins
 from .._kernels.bootstrap import resample_bins, resample_means
 from .._kernels.cross_entropy import total_of
-from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
+from .._kernels.judgement import judge_logits
+from .._kernels.temperature import is_direct
 from ..activations import log_softmax
 from .checks import absent, refuse_threads
-from .judgement import check_confidence, height_of_rows, judge_of
+from .judgement import height_of_rows, holds_nan, judge_of
 from .labelled import NOTHING, classes_of
 from .metrics import bins_of, checked_options, curve_of, edges_of, mean_of
 from .resampling import checked_seed, interval_of, seed_of, sums_places_of
 
 FLOAT64 = np.dtype(np.float64)
+BAD_ROW = "logits holds a row without a softmax: a NaN, +inf or -inf alone"
 CalibrationReport = calibration.CalibrationReport
 
 
@@ -36,7 +38,8 @@ def _calibration_report(
     refuse_threads(threads)
     checked_seed(rng)
     checked_options(n_bins, 1, False)
-    judge, dtype, _ = judge_of(logits, labels, True)
+    _, dtype, _ = judge_of(logits, labels, True, "logits")
+    judge = judge_logits.compiled(dtype)
     if logits.ndim != 2:
         raise errors.NumbaTypeError(f"logits has {logits.ndim} dimensions; accepted are 2, rows and classes")
     if not isinstance(temperature, int | float | types.Integer | types.Float | types.Omitted):
@@ -73,17 +76,20 @@ def _calibration_report(
             for row in range(first, last):
                 for c in range(n):
                     some[row - first, c] = logits[places[row], c]
-            rows = tempered(some[: last - first], temperature)
+            direct = is_direct(temperature)
+            rows = some[: last - first] if direct else log_softmax(some[: last - first], temperature=temperature)
             judge(
                 rows.reshape(-1),
                 n,
+                temperature if direct else 1.0,
                 true[first:last],
                 confidence[first:last],
                 right[first:last],
                 loss[first:last],
                 brier[first:last],
             )
-            check_confidence(confidence[first:last])
+            if holds_nan(confidence[first:last]):
+                raise ValueError(BAD_ROW)
         edges = edges_of(confidence, n_bins, False)
         sums = bins_of_rows(confidence, right, edges, False)
         seed, error = seed_of(rng), error_of_bins(sums, 0, SUMS, n_bins, places.size, 1.0, False)
@@ -133,17 +139,3 @@ def _places_of(where, count):
         return result
 
     return implementation
-
-
-@routine
-def tempered(rows, temperature):
-    """Return rows whose softmax at temperature 1 is that of `rows` at `temperature`, in place if need be."""
-    if temperature == 1:
-        return rows
-    if not SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE:
-        return log_softmax(rows, temperature=temperature)
-    tau = rows.dtype.type(temperature)
-    for row in range(rows.shape[0]):
-        for c in range(rows.shape[1]):
-            rows[row, c] /= tau
-    return rows

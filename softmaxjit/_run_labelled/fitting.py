@@ -67,6 +67,7 @@ class Found(NamedTuple):
     value: float  # NaN if the function has none
     evaluations: int
     converged: bool
+    unfinished: bool  # for want of evaluations
 
 
 def run_descent(function: Callable[[Array], Array], place: Array, limit: int) -> Found:
@@ -81,7 +82,8 @@ def run_descent(function: Callable[[Array], Array], place: Array, limit: int) ->
         evaluations += 1
     lowest = vectors[: place.size] if numbers[descent.STATUS] == descent.SEARCHING else place
     lowest_value = math.nan if numbers[descent.STATUS] == descent.FAILED else float(numbers[descent.VALUE])
-    return Found(lowest, lowest_value, evaluations, bool(numbers[descent.STATUS] == descent.FOUND))
+    status = numbers[descent.STATUS]
+    return Found(lowest, lowest_value, evaluations, bool(status == descent.FOUND), bool(status == descent.SEARCHING))
 
 
 def is_extreme(beta: float) -> bool:

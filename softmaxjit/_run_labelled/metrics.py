@@ -41,15 +41,16 @@ def run_judgement(predictions: Predictions, threads: int | None, where: Array | 
     elif not has_kernel(rows.dtype):
         with np.errstate(all="ignore"):
             confidence, right, loss, brier = _plain_labelled.judgement(
-                rows.x.reshape(-1, rows.n), rows.labels, predictions.from_logits
+                rows.x.reshape(-1, rows.n), rows.labels, predictions.from_logits, rows.temperature
             )
         judged = Judged(confidence, right, right, loss, brier)
     else:
         confidence, right, loss, brier = (np.empty(predictions.number) for _ in range(4))
         kernel = judge_logits if predictions.from_logits else judge_probabilities
+        temperature = (rows.temperature,) if predictions.from_logits else ()
         with granted(rows.x.size, threads) as number:
             judge = kernel.compiled(rows.x.dtype, parallel=number > 1)
-            judge(carried(rows.x), rows.n, rows.labels, confidence, right, loss, brier)
+            judge(carried(rows.x), rows.n, *temperature, rows.labels, confidence, right, loss, brier)
         judged = Judged(confidence, right, right, loss, brier)
     wrong = np.isnan(judged.confidence) if where is None else np.isnan(judged.confidence) & where
     if wrong.any():
@@ -190,6 +191,6 @@ def run_draw(seed: int, resample: int, count: int) -> Array:
     return places
 
 
-def divides_well(temperature: float) -> bool:
-    """Whether logits can be divided by a temperature, of which elsewhere only the kernels of softmax make anything."""
+def judges_at(temperature: float) -> bool:
+    """Whether logits are judged at a temperature as they are; elsewhere `log_softmax` comes first."""
     return SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE

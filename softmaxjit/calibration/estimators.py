@@ -9,10 +9,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._args.labels import checked_sample_weight
+from .._args.labels import checked_sample_weight, refuse_mask
 from .._args.rows import unmasked
+from .._args.values import computed_dtype, result_dtype
 from ..activations import log_softmax, softmax
-from .fitting import fit_temperature, fit_vector_scaling
+from .fitting import fit_temperature, fit_vector_scaling_with_reason
 
 
 class _NotFittedError(ValueError, AttributeError):
@@ -75,9 +76,20 @@ class _LogitCalibrator:
         Returns
         -------
         ndarray, shape (n_samples, n_classes)
-            Logits whose softmax is what `predict_proba` returns.
+            Logits whose softmax is what `predict_proba` returns.  In a row in which one would be too large for the
+            dtype they are logarithms of the probabilities.
         """
-        return self._calibrated(self._checked(X))
+        x = self._checked(X)
+        dtype = result_dtype("X", x.dtype)
+        logits, temperature = self._calibrated(x)
+        if not 0 < temperature < np.inf:
+            return np.asarray(log_softmax(logits, temperature=temperature))
+        with np.errstate(all="ignore"):
+            quotient: NDArray[Any] = np.divide(logits, temperature, dtype=computed_dtype(logits.dtype))
+            scaled = quotient.astype(dtype, copy=False)
+            large = (np.isfinite(logits) & ~np.isfinite(scaled)).any(axis=-1)
+            scaled[large] = log_softmax(logits[large], temperature=temperature)
+        return scaled
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """Return calibrated probabilities.
@@ -92,12 +104,27 @@ class _LogitCalibrator:
         ndarray, shape (n_samples, n_classes)
             Probabilities, columns in the order of ``classes_``.
         """
-        return softmax(self._calibrated(self._checked(X)))
+        x = self._checked(X)
+        logits, temperature = self._calibrated(x)
+        with np.errstate(all="ignore"):
+            p: NDArray[Any] = softmax(logits, temperature=temperature)
+            return p.astype(result_dtype("X", x.dtype), copy=False)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """Return the most probable class of each row of logits."""
-        places = self.transform(X).argmax(axis=-1)
-        return np.asarray(self.classes_[places])
+        """Return the most probable class of each row of logits.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, n_classes)
+            Logits, or log-odds of shape (n_samples,) or (n_samples, 1) if there are two classes.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            The class of the largest calibrated logit, which does not depend on the temperature.
+        """
+        logits, _ = self._calibrated(self._checked(X))
+        return np.asarray(self.classes_[logits.argmax(axis=-1)])
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # noqa: N803
         """Return how often the most probable class is the true one."""
@@ -135,7 +162,8 @@ class _LogitCalibrator:
     def _fit(self, x: NDArray[Any], labels: NDArray[Any], weight: Any) -> None:
         raise NotImplementedError
 
-    def _calibrated(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _calibrated(self, x: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        """Return floats and the temperature at which their softmax is that of the calibrated logits."""
         raise NotImplementedError
 
     def _checked(self, X: Any) -> NDArray[Any]:  # noqa: N803
@@ -163,6 +191,7 @@ def _two_dimensional(X: Any) -> NDArray[Any]:  # noqa: N803
 
 def _one_for_each_row(y: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return labels as an array; raise where they are not one for each row."""
+    refuse_mask("y", y, "leave out the rows that it masks")
     labels = np.asarray(y)
     if labels.shape != shape:
         raise ValueError(f"y has shape {labels.shape}; accepted is {shape}, one label for each row of X")
@@ -229,27 +258,8 @@ class TemperatureScaling(_LogitCalibrator):
                 stacklevel=3,
             )
 
-    def _calibrated(self, x: NDArray[Any]) -> NDArray[Any]:
-        if 0 < self.temperature_ < np.inf:
-            dtype = x.dtype if x.dtype.kind == "f" else np.float64
-            return np.asarray(np.divide(x, self.temperature_, dtype=dtype))
-        return log_softmax(x, temperature=self.temperature_)
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """Return calibrated probabilities, from one pass over the logits.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_samples, n_classes)
-            Logits, or log-odds of shape (n_samples,) or (n_samples, 1) if there are two classes.
-
-        Returns
-        -------
-        ndarray, shape (n_samples, n_classes)
-            Probabilities, columns in the order of ``classes_``.
-        """
-        x = self._checked(X)
-        return softmax(x, temperature=self.temperature_)
+    def _calibrated(self, x: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        return x.astype(result_dtype("X", x.dtype), copy=False), self.temperature_
 
 
 class VectorScaling(_LogitCalibrator):
@@ -287,15 +297,13 @@ class VectorScaling(_LogitCalibrator):
         self.threads = threads
 
     def _fit(self, x: NDArray[Any], labels: NDArray[Any], weight: Any) -> None:
-        self.fit_ = fit_vector_scaling(x, labels, sample_weight=weight, max_iter=self.max_iter, threads=self.threads)
+        self.fit_, reason = fit_vector_scaling_with_reason(
+            x, labels, sample_weight=weight, max_iter=self.max_iter, threads=self.threads
+        )
         self.scale_, self.bias_ = self.fit_.scale, self.fit_.bias
         if not self.fit_.converged:
-            warnings.warn(
-                f"not converged: raise max_iter, which is {self.max_iter}, unless the data are separable",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            warnings.warn(f"not converged{reason}", RuntimeWarning, stacklevel=3)
 
-    def _calibrated(self, x: NDArray[Any]) -> NDArray[Any]:
-        dtype = x.dtype if x.dtype.kind == "f" else np.float64
-        return (x * self.scale_ + self.bias_).astype(dtype)
+    def _calibrated(self, x: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        with np.errstate(all="ignore"):
+            return x * self.scale_ + self.bias_, 1.0

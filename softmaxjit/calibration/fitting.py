@@ -14,6 +14,9 @@ from .._run_labelled import fitting as _run
 from .._run_labelled import total
 
 MAXIMUM_PASSES = 100
+ENDLESS = ": all labels can be made as certain as one likes, so that there is no best scale and bias"
+TOO_FEW = " in {} passes; raise max_iter"
+STUCK = ": the logits are too large or too small for float64; bring them nearer to 1"
 MINUS_INFINITY = "logits holds -inf; accepted by vector scaling are finite numbers"
 
 
@@ -169,8 +172,9 @@ def fit_vector_scaling(
     -------
     VectorScalingFit
         Named tuple of ``scale`` and ``bias``, shape (C,), ``nll_before``, ``nll_after``, ``iterations`` and
-        ``converged``, which is False where `max_iter` passes were not enough, and where the labels of all rows can be
-        made as certain as one likes: such data have no best scale and bias.
+        ``converged``, which is False where `max_iter` passes were not enough; where the labels of all rows can be made
+        as certain as one likes: such data have no best scale and bias; and where logits are so large or small that no
+        step in float64 leads further down.
 
     Raises
     ------
@@ -198,6 +202,16 @@ def fit_vector_scaling(
     >>> np.allclose(fit.scale, np.log(2) / 2), fit.converged
     (True, True)
     """
+    fit, _ = fit_vector_scaling_with_reason(
+        logits, labels, axis=axis, sample_weight=sample_weight, max_iter=max_iter, threads=threads
+    )
+    return fit
+
+
+def fit_vector_scaling_with_reason(
+    logits: Any, labels: Any, *, axis: Any = -1, sample_weight: Any, max_iter: Any, threads: Any
+) -> tuple[VectorScalingFit, str]:
+    """Return the fit, and in words why it has not converged, if it has not."""
     checked_integers(labels)
     start = fit_temperature(logits, labels, axis=axis, sample_weight=sample_weight, threads=threads)
     rows = _labels.labelled_rows("logits", logits, labels, axis)
@@ -218,7 +232,7 @@ def fit_vector_scaling(
     smallest = weight.min(where=weight > 0, initial=math.inf)
     endless = n > 1 and found.value * number < math.log(2) * smallest
     bias = found.place[n:] - total(found.place[n:]) / n
-    return VectorScalingFit(
+    fit = VectorScalingFit(
         found.place[:n],
         bias,
         start.nll_before,
@@ -226,6 +240,7 @@ def fit_vector_scaling(
         start.iterations + found.evaluations,
         found.converged and not endless,
     )
+    return fit, ENDLESS if endless else TOO_FEW.format(passes) if found.unfinished else STUCK
 
 
 def _unusable(rows: Labelled, weight: Any) -> ValueError:

@@ -7,7 +7,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _args
 from .._args.labels import checked_fraction
-from .._args.predictions import batch_height, checked_count, checked_positive, checked_predictions, checked_true_classes
+from .._args.predictions import (
+    batch_height,
+    checked_count,
+    checked_integers,
+    checked_positive,
+    checked_predictions,
+    checked_true_classes,
+)
+from .._args.rows import unmasked
 from .._run_labelled import metrics as _run
 from .._run_labelled import total
 from ..activations import log_softmax
@@ -80,7 +88,7 @@ def calibration_report(
     >>> report.accuracy.value, round(report.expected_calibration_error.value, 3)
     (0.75, 0.232)
     """
-    x, truth = np.asanyarray(logits), np.asarray(labels)
+    x, truth = np.asanyarray(logits), checked_integers(labels)
     number, bins = checked_positive("n_resamples", n_resamples), checked_positive("n_bins", n_bins)
     level = checked_fraction("confidence_level", confidence_level)
     limit = _args.checked_threads(threads)
@@ -88,7 +96,7 @@ def calibration_report(
         raise TypeError(f"temperature is a {type(temperature).__name__}; accepted is one number from 0 to infinity")
     if x.ndim != 2:
         raise ValueError(f"logits has shape {x.shape}; accepted is (rows, classes)")
-    kept = None if where is None else np.asarray(where, bool)
+    kept = None if where is None else np.asarray(unmasked("where", where), bool)
     if kept is not None and kept.shape != x.shape[:1]:
         raise ValueError(f"where has shape {kept.shape}; accepted is {x.shape[:1]}, one for each row of logits")
     judged = _judged(x, truth, temperature, kept, limit)
@@ -122,7 +130,11 @@ def _judged(
     parts = []
     for first in range(0, len(x), height):
         some, truth = x[first : first + height], labels[first : first + height]
-        predictions = checked_predictions(_divided(some, temperature), truth, True, "logits", first)
+        if _run.judges_at(temperature):
+            predictions = checked_predictions(some, truth, True, "logits", first, temperature)
+        else:
+            log_probs = log_softmax(some, temperature=temperature)
+            predictions = checked_predictions(log_probs, truth, True, "logits", first)
         kept = None if where is None else where[first : first + height]
         part = _run.run_judgement(predictions, threads, kept)
         parts.append(part if kept is None else _run.Judged(*(each[kept] for each in part)))
@@ -130,13 +142,3 @@ def _judged(
     if len(judged.loss) == 0:
         raise ValueError(f"where, of shape {labels.shape}, is False throughout; accepted is at least one True")
     return judged
-
-
-def _divided(x: NDArray[Any], temperature: float) -> NDArray[Any]:
-    """Return logits whose softmax at temperature 1 is that of `x` at `temperature`."""
-    if temperature == 1:
-        return x
-    if _run.divides_well(temperature):
-        dtype = np.float64 if x.dtype.kind in "biu" else np.result_type(x.dtype, np.float32)
-        return np.asarray(np.divide(x, temperature, dtype=dtype))
-    return np.asarray(log_softmax(x, temperature=temperature))

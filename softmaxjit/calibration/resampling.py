@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _args
-from .._args.labels import checked_fraction
+from .._args.labels import checked_fraction, refuse_mask
 from .._args.predictions import checked_positive, checked_predictions
 from .._run_labelled import metrics as _run
 from .metrics import Binning, accuracy, brier_score, checked_options, expected_calibration_error, nll
@@ -150,6 +150,8 @@ def _slowly(
     metric: Any, probs: Any, labels: Any, options: dict[str, Any], seed: int, number: int
 ) -> NDArray[np.float64]:
     """Return the metric of each resample, called for each."""
+    refuse_mask("probs", probs, "pass probs.filled(0)")
+    refuse_mask("labels", labels, "leave out the rows that it masks")
     x, truth = np.asarray(probs), np.asarray(labels)
     axes = truth.ndim
     x, truth = x.reshape(-1, *x.shape[axes:]), truth.reshape(-1)
