@@ -25,19 +25,19 @@ def cross_entropy(
     return losses, np.where(counts[:, np.newaxis], grad, 0)
 
 
-def distances(x: Array, labels: Array, mass: Array) -> Array:
-    """Return the sums of the kernel `labelled_distances`; multiply the weights of rows, `mass`, by their masses."""
+def distances(x: Array, labels: Array, weight: Array) -> tuple[Array, Array]:
+    """Return the sums of the kernel `labelled_distances`, and the mass of each row times its weight."""
     largest = x.max(axis=-1, keepdims=True)
     d = largest - x
     target = np.eye(x.shape[1])[labels] if labels.dtype == np.int64 else labels.reshape(x.shape)
     of_labels = np.where(target == 0, 0, target * d).sum(axis=-1)
-    of_labels = mass * of_labels
-    mass *= target.sum(axis=-1)
+    of_labels = weight * of_labels
+    mass = weight * target.sum(axis=-1)
     finite = x != -np.inf
     mean = np.where(finite, d, 0).sum(axis=-1) / finite.sum(axis=-1)
     counts = np.log(finite.sum(axis=-1)), np.log((d == 0).sum(axis=-1))
     sums = [np.where(mass == 0, 0, each).sum() for each in (of_labels, mass * mean, mass * counts[0], mass * counts[1])]
-    return np.array(sums, np.float64)
+    return np.array(sums, np.float64), np.asarray(mass, np.float64)
 
 
 def moments(x: Array, beta: float, mass: Array) -> Array:
@@ -65,6 +65,19 @@ def judgement(
     return confidence, right, loss, brier
 
 
+def judged_answers(x: Array, answers: Array, from_logits: bool) -> tuple[Array, Array, Array, Array]:
+    """Return what `judgement` does, of answers to a yes-or-no question."""
+    if from_logits:
+        # A difference from infinity has no probability; elsewhere the smaller exponential is the exact one.
+        p = np.where(x > 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))
+        p = np.where(np.isinf(x), np.nan, p)
+        loss = np.logaddexp(0, np.where(answers == 1, -x, x))
+    else:
+        p = np.where((x >= 0) & (x <= 1), x, np.nan)
+        loss = -np.log(np.where(answers == 1, p, 1 - p)) + 0.0
+    return p, ((p > 0.5) == (answers == 1)).astype(np.float64), loss, (p - answers) ** 2
+
+
 def sums_of_bins(p: Array, truth: Array, edges: Array) -> Array:
     """Return the five sums of the kernel `bin_classes` for each bin."""
     place = np.searchsorted(edges[1:-1], p, side="left")
@@ -72,12 +85,11 @@ def sums_of_bins(p: Array, truth: Array, edges: Array) -> Array:
     return np.stack([np.bincount(place, each, len(edges) - 1) for each in terms], axis=-1)
 
 
-def class_bins(x: Array, labels: Array, from_logits: bool, edges: Array) -> Array:
+def class_bins(p: Array, labels: Array, edges: Array) -> Array:
     """Return the sums of the kernel `bin_classes`, of shape (classes, bins, 5)."""
-    p = softmax(x, 1.0, None) if from_logits else x
     columns = [
         sums_of_bins(np.minimum(p[:, k], 1), (labels == k) * 1.0, edges[min(k, len(edges) - 1)])
-        for k in range(x.shape[1])
+        for k in range(p.shape[1])
     ]
     return np.stack(columns)
 

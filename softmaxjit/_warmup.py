@@ -20,12 +20,12 @@ from numba.core import config
 from . import _jit, _threads
 from ._cache import NoCache
 from ._carriers import CARRIERS
-from ._kernels.bins import bin_classes, bin_rows
+from ._kernels.bins import bin_classes, bin_rows, error_of_classes, parts_of_brier
 from ._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
 from ._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
 from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from ._kernels.descent import descend
-from ._kernels.judgement import judge_logits, judge_probabilities
+from ._kernels.judgement import judge_answers, judge_logits, judge_probabilities
 from ._kernels.likelihood import labelled_distances, likelihood_rows
 from ._kernels.targets import CLASSES, PROBABILITIES
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
@@ -117,7 +117,8 @@ def _tasks_of_float64(operations: Sequence[str]) -> list[Task]:
     """Return what operations on labelled rows need whatever the dtype of these."""
     found = [Task(total_of, np.dtype(np.float64), alone=True)] if {*LABELLED} & {*operations} else []
     if "calibration" in operations:
-        found += [Task(kernel, np.dtype(np.float64), alone=True) for kernel in (bin_rows, descend, draw_rows)]
+        alone = (bin_rows, error_of_classes, parts_of_brier, descend, draw_rows, judge_answers)
+        found += [Task(kernel, np.dtype(np.float64), alone=True) for kernel in alone]
         found += [Task(kernel, np.dtype(np.float64)) for kernel in (resample_means, resample_bins, resample_masses)]
     return found
 

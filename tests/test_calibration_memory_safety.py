@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softmaxjit._kernels.bins import CLASS_SUMS, PARTS, bin_classes
+from softmaxjit._kernels.bins import CLASS_SUMS, bin_classes
 from softmaxjit._kernels.cross_entropy import cross_entropy_rows
 from softmaxjit._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from softmaxjit._kernels.judgement import judge_logits, judge_probabilities
 from softmaxjit._kernels.likelihood import labelled_distances, likelihood_rows
 from softmaxjit._kernels.targets import CLASSES, PROBABILITIES
 from softmaxjit._kernels.temperature import ONE_FOR_ALL
-from softmaxjit._kernels.vector_scaling import DERIVATIVES, vector_scaling_rows
+from softmaxjit._kernels.vector_scaling import DERIVATIVES, PARTS, vector_scaling_rows
 
 from .children import run
 from .guard_pages import GuardedPages
@@ -38,7 +38,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         a.x, a.n, 1.5, a.labels, a.weight, 0.1, 0.5, a.numbers, a.out
     ),
     "labelled_distances": lambda a: labelled_distances.compiled(a.dtype, CLASSES)(
-        a.x, a.n, a.labels, a.weight, a.numbers, a.sums
+        a.x, a.n, a.labels, a.weight, a.numbers, a.others[:0], a.sums
+    ),
+    "labelled_distances of probabilities": lambda a: labelled_distances.compiled(a.dtype, PROBABILITIES)(
+        a.x, a.n, a.p, a.weight, a.numbers[:1], a.others, a.sums
     ),
     "likelihood_rows": lambda a: likelihood_rows.compiled(a.dtype)(a.x, a.n, 0.7, a.numbers, a.sums),
     "judge_logits": lambda a: judge_logits.compiled(a.dtype)(
@@ -48,7 +51,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         a.p, a.n, a.labels, a.numbers, a.others, a.numbers, a.others
     ),
     "bin_classes": lambda a: bin_classes.compiled(a.dtype)(
-        a.x, a.n, a.labels, True, np.arange(BINS + 1) / BINS, 0, True, a.classes
+        a.p, a.n, a.labels, np.arange(BINS + 1) / BINS, 0, True, a.classes
     ),
     "vector_scaling_rows": lambda a: vector_scaling_rows.compiled(a.dtype)(
         a.x, a.n, a.scale, a.bias, a.labels, a.numbers, a.gradients
@@ -57,7 +60,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 GROUPS = (
     ("cross_entropy_rows", "cross_entropy_rows of probabilities"),
     ("cross_entropy_and_grad_rows", "vector_scaling_rows"),
-    ("labelled_distances", "likelihood_rows"),
+    ("labelled_distances", "labelled_distances of probabilities", "likelihood_rows"),
     ("judge_logits", "judge_probabilities", "bin_classes"),
 )
 
@@ -77,7 +80,7 @@ def operands(n: int, dtype: Any) -> dict[str, np.ndarray]:
         "numbers": np.ones(ROWS),
         "others": np.ones(ROWS),
         "sums": np.zeros(4),
-        "classes": np.zeros(PARTS * n * BINS * CLASS_SUMS),
+        "classes": np.zeros(n * BINS * CLASS_SUMS),
         "gradients": np.zeros(PARTS * (1 + DERIVATIVES * n)),
     }
 

@@ -147,28 +147,22 @@ def metrics_of_logits(x, labels):
         nll(x, labels, from_logits=True),
         expected_calibration_error(x, labels, from_logits=True),
         expected_calibration_error(x, labels, norm=2, classwise=True, from_logits=True),
+        brier_decomposition(x, labels, from_logits=True, binning="mass"),
     )
 
 
 @pytest.mark.parametrize(("p", "labels"), [(P, LABELS), (YES, ANSWERS)], ids=["classes", "yes"])
-def test_metrics_of_probabilities_are_those_of_python(p: Any, labels: Any) -> None:
+def test_metrics_of_probabilities_have_the_bits_of_python(p: Any, labels: Any) -> None:
     result, expected = metrics_of_probabilities(p, labels), metrics_of_probabilities.py_func(p, labels)
-    for ours, python in zip(result, expected, strict=True):
-        if isinstance(python, tuple):
-            assert type(ours) is type(python)
-            for one, other in zip(ours, python, strict=True):
-                np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
-        else:
-            np.testing.assert_allclose(ours, python, rtol=1e-14)
+    assert_same(result, expected)
+    assert [type(ours) for ours in result[-2:]] == [type(python) for python in expected[-2:]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_metrics_of_logits_are_those_of_python(dtype: Any) -> None:
-    np.testing.assert_allclose(
-        metrics_of_logits(X.astype(dtype), LABELS), metrics_of_logits.py_func(X.astype(dtype), LABELS), rtol=1e-14
-    )
-    odds = np.log(YES / (1 - YES))
-    np.testing.assert_allclose(metrics_of_logits(odds, ANSWERS), metrics_of_logits.py_func(odds, ANSWERS), rtol=1e-13)
+def test_metrics_of_logits_have_the_bits_of_python(dtype: Any) -> None:
+    assert_same(metrics_of_logits(X.astype(dtype), LABELS), metrics_of_logits.py_func(X.astype(dtype), LABELS))
+    odds = np.log(YES / (1 - YES)).astype(dtype)
+    assert_same(metrics_of_logits(odds, ANSWERS), metrics_of_logits.py_func(odds, ANSWERS))
 
 
 @njit
@@ -180,11 +174,10 @@ def intervals(p, labels):
     )
 
 
-def test_resamples_are_those_of_python() -> None:
+def test_resamples_have_the_bits_of_python() -> None:
     for result, expected in zip(intervals(P, LABELS), intervals.py_func(P, LABELS), strict=True):
         assert type(result) is type(expected)
-        for ours, python in zip(result, expected, strict=True):
-            np.testing.assert_allclose(ours, python, rtol=1e-13)
+        assert_same(result, expected)
 
 
 @njit
@@ -216,7 +209,13 @@ def test_rows_beyond_a_batch_have_the_bits_of_python() -> None:
 
 @njit
 def of_many(p, labels):
-    return nll(p, labels), expected_calibration_error(p, labels), reliability_curve(p, labels, n_bins=4)
+    return (
+        nll(p, labels),
+        expected_calibration_error(p, labels),
+        reliability_curve(p, labels, n_bins=4),
+        expected_calibration_error(p, labels, classwise=True, binning="mass"),
+        brier_decomposition(p, labels),
+    )
 
 
 @njit

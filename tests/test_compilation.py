@@ -172,6 +172,8 @@ def call_with_labels(x: np.ndarray, everything: bool) -> None:
     for from_logits in (False, True):
         calibration.expected_calibration_error(p, labels, from_logits=from_logits, classwise=True)
         calibration.reliability_curve(p, labels, from_logits=from_logits)
+        calibration.accuracy(p[:, 0].astype(float), labels, from_logits=from_logits)
+    calibration.brier_decomposition(p, labels)
     calibration.bootstrap(calibration.accuracy, p, labels, n_resamples=9)
     for binning in ("width", "mass"):
         calibration.bootstrap(calibration.expected_calibration_error, p, labels, n_resamples=9, binning=binning)

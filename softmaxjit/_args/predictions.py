@@ -50,8 +50,13 @@ def checked_predictions(
     return Predictions(rows, np.empty(0), np.empty(0), logits, name, len(rows.labels), first)
 
 
-def prediction_batches(predictions: Any, labels: Any, from_logits: Any, name: str = "probs") -> Iterator[Predictions]:
-    """Return predictions, checked as a whole, batch by batch: what is copied for the kernels is no more than that."""
+def prediction_batches(
+    predictions: Any, labels: Any, from_logits: Any, name: str = "probs", elements: int | None = None
+) -> Iterator[Predictions]:
+    """Return predictions, checked as a whole, batch by batch: what is copied for the kernels is no more than that.
+
+    A batch has no more than so many elements, if it is said how many, unless that is a row.
+    """
     checked_flag("from_logits", from_logits)
     array = unmasked(name, predictions)
     result_dtype(name, array.dtype)
@@ -61,7 +66,7 @@ def prediction_batches(predictions: Any, labels: Any, from_logits: Any, name: st
     shape, n = (array.shape, 2) if array.ndim == 1 else (array.shape[:-1], array.shape[-1])
     check_classes(truth, shape, n, None, f"{name} of shape {array.shape}")
     x, y = array if array.ndim == 1 else array.reshape(-1, n), truth.reshape(-1)
-    height = batch_height(n)
+    height = batch_height(n) if elements is None else min(batch_height(n), max(1, elements // n))
     return (
         checked_predictions(x[first : first + height], y[first : first + height], from_logits, name, first)
         for first in range(0, len(y), height)

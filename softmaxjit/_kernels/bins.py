@@ -9,13 +9,14 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel, routine
-from .._simd.memory import counted_from, data_of, keep_until_here, load_element
-from .softmax import softmax_block
+from .._simd.memory import data_of, load_element
 from .targets import CLASSES, NUMBERS, READ_NUMBERS
 
+BRIER_PARTS = 5
 SUMS = 3  # of a bin: how many, their confidences, how many are true
 CLASS_SUMS = 5  # likewise, and the squares of confidences and those of what is true
-PARTS = 16  # into which rows are shared out, whatever the number of threads
+CLASSES_AT_ONCE = 32  # whose sums, of 15 bins, are 20 kB
+SHARES = 4  # into which classes are shared out at least, if there are as many
 
 
 @helper
@@ -50,45 +51,27 @@ def bin_rows(confidence, truth, edges, uniform, sums):
         sums[k + 2] += truth[row]
 
 
-@helper
-def add_to_classes(p, start, n, label, edges, stride, bins, uniform, sums, first):
-    """Add one row of probabilities to the bins of all classes, whose sums start at `first`."""
-    for c in range(n):
-        value = min(np.float64(load_element(p, start + c)), 1.0)
-        k = first + CLASS_SUMS * (c * bins + bin_of(value, edges, c * stride, bins, uniform))
-        sums[k] += 1.0
-        sums[k + 1] += value
-        sums[k + 3] += value * value
-        if c == label:
-            sums[k + 2] += 1.0
-            sums[k + 4] += value
+@kernel(lambda x, out: (x, types.intp, CLASSES, READ_NUMBERS, types.intp, types.boolean, NUMBERS))
+def bin_classes(x, n, labels, edges, stride, uniform, sums):
+    """Add, for each class and bin of its probability, CLASS_SUMS numbers to those of the rows before.
 
-
-@kernel(lambda x, out: (x, types.intp, CLASSES, types.boolean, READ_NUMBERS, types.intp, types.boolean, NUMBERS))
-def bin_classes(x, n, labels, from_logits, edges, stride, uniform, sums):
-    """Add up, for each class and bin of its probability, CLASS_SUMS numbers.
-
-    Edges of class c start at ``c * stride``.  `sums` has one such set for each of PARTS parts of the rows, the first of
-    which becomes the result.
+    Edges of class c start at ``c * stride``.  Classes are shared out rather than rows, so that each sum is in the order
+    of the rows whatever the batches and threads, and those that are added to meanwhile stay in the nearest cache.
     """
-    rows = labels.size
-    size = sums.size // PARTS
-    bins = size // (n * CLASS_SUMS)
-    sums[:] = 0.0
-    for part in prange(PARTS):
+    bins = sums.size // (n * CLASS_SUMS)
+    width = max(1, min(CLASSES_AT_ONCE, n // SHARES))
+    for share in prange((n + width - 1) // width):
         source = data_of(x)
-        scratch = np.empty(n, x.dtype)
-        place = data_of(scratch)
-        for row in range(part * rows // PARTS, (part + 1) * rows // PARTS):
-            if from_logits:
-                softmax_block(source, row, row + 1, n, 1.0, counted_from(place, row * n), False)
-                add_to_classes(place, 0, n, labels[row], edges, stride, bins, uniform, sums, part * size)
-            else:
-                add_to_classes(source, row * n, n, labels[row], edges, stride, bins, uniform, sums, part * size)
-        keep_until_here(scratch)
-    for part in range(1, PARTS):
-        for k in range(size):
-            sums[k] += sums[part * size + k]
+        for row in range(labels.size):
+            for c in range(share * width, min(n, (share + 1) * width)):
+                value = min(np.float64(load_element(source, row * n + c)), 1.0)
+                k = CLASS_SUMS * (c * bins + bin_of(value, edges, c * stride, bins, uniform))
+                sums[k] += 1.0
+                sums[k + 1] += value
+                sums[k + 3] += value * value
+                if c == labels[row]:
+                    sums[k + 2] += 1.0
+                    sums[k + 4] += value
 
 
 @routine
@@ -115,6 +98,36 @@ def error_of_bins(sums, first, step, bins, rows, norm, debias):
                 true = sums[k + 2] / count
                 result += (gap * gap - true * (1.0 - true) / (count - 1.0)) * (count / rows)
     return result
+
+
+@kernel(lambda x, out: (READ_NUMBERS, types.intp, types.float64, types.float64, types.boolean, NUMBERS))
+def error_of_classes(sums, bins, rows, norm, debias, out):
+    """Write the calibration error before its root of all classes: of norm infinity the largest, else the mean."""
+    step = bins * CLASS_SUMS
+    result = 0.0
+    for first in range(0, sums.size, step):
+        error = error_of_bins(sums, first, CLASS_SUMS, bins, rows, norm, debias)
+        result = max(result, error) if norm == math.inf else result + error
+    out[0] = result if norm == math.inf else result / (sums.size // step)
+
+
+@kernel(lambda x, out: (READ_NUMBERS, types.intp, types.float64, NUMBERS))
+def parts_of_brier(sums, bins, rows, out):
+    """Write reliability, resolution, uncertainty, variance within bins, and twice the covariance there."""
+    step = bins * CLASS_SUMS
+    out[:] = 0.0
+    for first in range(0, sums.size, step):
+        frequency = 0.0
+        for k in range(first, first + step, CLASS_SUMS):
+            frequency += sums[k + 2] / rows
+        out[2] += frequency * (1.0 - frequency)
+        for k in range(first, first + step, CLASS_SUMS):
+            count, p, true = sums[k], sums[k + 1], sums[k + 2]
+            if count > 0.0:
+                out[0] += (p - true) * (p - true) / count / rows
+                out[1] += count * (true / count - frequency) * (true / count - frequency) / rows
+                out[3] += (sums[k + 3] - p * p / count) / rows
+                out[4] += 2.0 * (sums[k + 4] - p * true / count) / rows
 
 
 @routine

@@ -27,7 +27,7 @@ from .logsumexp import log1p_of_ratio
 from .shift import largest_exp, limits_of, row_extremes, shift_of_row
 from .softmax import ROWS_BLOCK_ELEMENTS
 from .sums import scaled
-from .targets import NUMBERS, is_left_out, labels_like, target_of_row, weights_like
+from .targets import NUMBERS, READ_NUMBERS, labels_like, target_of_row, weight_at, weights_like
 
 DISTANCES = 4  # what `labelled_distances` sums: D, A times the mean of d, and A times the logarithms of two counts
 MOMENTS = 3
@@ -82,10 +82,14 @@ def spread_of_row(x, start, n, largest):
     return Spread(mean if abs(largest) < np.inf else np.nan, count, sum_tree(ties))
 
 
-@kernel(lambda x, out, labels: (x, types.intp, labels_like(x, labels), weights_like(x), NUMBERS, NUMBERS))
-def labelled_distances(x, n, labels, weight, mass, out):
-    """Write the sums that tell where the likelihood is largest; multiply the weights `mass` of rows by their masses."""
-    rows = mass.size
+@kernel(lambda x, out, labels: (x, types.intp, labels_like(x, labels), weights_like(x), READ_NUMBERS, NUMBERS, NUMBERS))
+def labelled_distances(x, n, labels, weight, weights, mass, out):
+    """Write the sums that tell where the likelihood is largest.
+
+    Of probabilities as labels write also the `mass` of each row, times its weight; of classes it is the weight itself,
+    and `mass` is empty.
+    """
+    rows = x.size // n
     rows_per_block = rows_of_sum(n)
     blocks = (rows + rows_per_block - 1) // rows_per_block
     parts = np.zeros(DISTANCES * blocks)
@@ -93,17 +97,18 @@ def labelled_distances(x, n, labels, weight, mass, out):
         first = block * rows_per_block
         source, truth = data_of(x), data_of(labels)
         for row in range(first, min(rows, first + rows_per_block)):
-            if is_left_out(truth, row) or mass[row] == 0.0:
-                mass[row] = 0.0
-            else:
+            weight_of_row = of_row = weight_at(weights, row)
+            if weight_of_row != 0.0:
                 largest, _ = row_extremes(source, row * n, n)
                 target = target_of_row(source, truth, data_of(weight), row, n, largest, 0.0)
                 spread = spread_of_row(source, row * n, n, largest)
-                parts[DISTANCES * block] += mass[row] * (target.distance + target.distance_low)
-                mass[row] *= target.mass
-                parts[DISTANCES * block + 1] += mass[row] * spread.mean
-                parts[DISTANCES * block + 2] += mass[row] * log(spread.finite)
-                parts[DISTANCES * block + 3] += mass[row] * log(spread.ties)
+                of_row = weight_of_row * target.mass
+                parts[DISTANCES * block] += weight_of_row * (target.distance + target.distance_low)
+                parts[DISTANCES * block + 1] += of_row * spread.mean
+                parts[DISTANCES * block + 2] += of_row * log(spread.finite)
+                parts[DISTANCES * block + 3] += of_row * log(spread.ties)
+            if mass.size > 0:
+                mass[row] = of_row
     sum_of_blocks(parts, DISTANCES, out)
 
 
@@ -153,10 +158,13 @@ def log_of_rest(x, rest, unit):
     return high + low
 
 
-@kernel(lambda x, out: (x, types.intp, types.float64, NUMBERS, NUMBERS))
+@kernel(lambda x, out: (x, types.intp, types.float64, READ_NUMBERS, NUMBERS))
 def likelihood_rows(x, n, beta, mass, out):
-    """Write the sums over rows, weighted by `mass`, of the logarithm and of the mean and variance of distances."""
-    rows = mass.size
+    """Write the sums over rows, weighted by `mass`, of the logarithm and of the mean and variance of distances.
+
+    There is one mass for each row, or one for all.
+    """
+    rows = x.size // n
     rows_per_block = rows_of_sum(n)
     blocks = (rows + rows_per_block - 1) // rows_per_block
     parts = np.zeros(MOMENTS * blocks)
@@ -169,7 +177,8 @@ def likelihood_rows(x, n, beta, mass, out):
         steps = exp_steps(source, tau)
         farthest = 2.0 * limits_of(source).reach * tau  # exponentials from there on are as good as 0
         for row in range(first, min(rows, first + rows_per_block)):
-            if mass[row] != 0.0:
+            of_row = weight_at(mass, row)
+            if of_row != 0.0:
                 shift = shift_of_row(source, row * n, n, tau, limits_of(source).reach)
                 unit, _ = largest_exp(source, shift, tau)
                 if shift.reached:
@@ -177,7 +186,7 @@ def likelihood_rows(x, n, beta, mass, out):
                 else:
                     m = moments_of_row(source, row * n, n, steps, shift, farthest, False, ahead)
                 mean = m.first / (unit + m.rest)
-                parts[MOMENTS * block] += mass[row] * log_of_rest(source, m.rest, unit)
-                parts[MOMENTS * block + 1] += mass[row] * mean
-                parts[MOMENTS * block + 2] += mass[row] * (m.second / (unit + m.rest) - mean * mean)
+                parts[MOMENTS * block] += of_row * log_of_rest(source, m.rest, unit)
+                parts[MOMENTS * block + 1] += of_row * mean
+                parts[MOMENTS * block + 2] += of_row * (m.second / (unit + m.rest) - mean * mean)
     sum_of_blocks(parts, MOMENTS, out)

@@ -35,6 +35,12 @@ def weights_like(x: Any) -> Any:
     return types.Array(computed(x.dtype), 1, "C", readonly=True)
 
 
+@helper
+def weight_at(weight, row):
+    """Return the weight of a row; there may be one for all."""
+    return weight[row if weight.size > 1 else 0]
+
+
 class Target(NamedTuple):
     """What of a row's loss depends on its targets."""
 

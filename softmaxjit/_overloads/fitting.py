@@ -9,16 +9,15 @@ from numba.np.numpy_support import as_dtype
 
 from .. import calibration
 from .._jit import compiled_as, routine
-from .._kernels.bins import PARTS
 from .._kernels.cross_entropy import total_of
 from .._kernels.descent import FAILED, FOUND, SEARCH, SEARCHING, STARTED, STATUS, VALUE, VECTORS, descend
 from .._kernels.likelihood import DISTANCES, MOMENTS, labelled_distances, likelihood_rows
 from .._kernels.newton import HIGHEST_BETA, LOWEST_BETA, next_search, search_from
 from .._kernels.targets import CLASSES
-from .._kernels.vector_scaling import DERIVATIVES, vector_scaling_rows
+from .._kernels.vector_scaling import DERIVATIVES, PARTS, vector_scaling_rows
 from ..calibration.fitting import MAXIMUM_PASSES, MINUS_INFINITY
 from .axes import axes_of, row_length
-from .checks import refuse_threads, result_element
+from .checks import absent, refuse_threads, result_element
 from .labelled import NOTHING, checked_weight, label_kind, weights_of
 from .losses import truth_of
 from .metrics import sum_of
@@ -42,6 +41,7 @@ def _fit_temperature(logits, labels, axis=-1, sample_weight=None, threads=None):
     distances, likelihood = labelled_distances.compiled(dtype, kind), likelihood_rows.compiled(dtype)
     total = total_of.compiled(FLOAT64)
     tolerance = 1e-10 if element == types.float64 else 1e-7
+    soft, unweighted = kind != CLASSES, absent(sample_weight)
     result_of = calibration.TemperatureFit
 
     def implementation(logits, labels, axis=-1, sample_weight=None, threads=None):
@@ -50,13 +50,15 @@ def _fit_temperature(logits, labels, axis=-1, sample_weight=None, threads=None):
             raise ValueError(NOTHING)
         count, n = number_of_rows(logits.shape, is_axis), row_length(logits.shape, is_axis)
         truth = truth_of(logits, is_axis, labels, count, n, None, dtype)
-        mass = weights_of(sample_weight, count, FLOAT64)
+        weight = weights_of(sample_weight, 1 if unweighted else count, FLOAT64)
         rows = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
         sums, moments = np.empty(DISTANCES), np.empty(MOMENTS)
-        number = sum_of(mass, total)
+        number = np.float64(count) if unweighted else sum_of(weight, total)
         if number == 0.0:
             raise ValueError(NO_WEIGHT)
-        distances(rows, n, truth, np.ones(n, dtype), mass, sums)
+        masses = np.empty(count if soft else 0)
+        distances(rows, n, truth, np.ones(n, dtype), weight, masses, sums)
+        mass = masses if soft else weight
         if not (abs(sums[0]) < np.inf and abs(sums[1]) < np.inf):
             raise ValueError(BAD_LOGITS)
         likelihood(rows, n, 1.0, mass, moments)
@@ -89,6 +91,7 @@ def _fit_vector_scaling(logits, labels, axis=-1, sample_weight=None, max_iter=50
     checked_weight("sample_weight", sample_weight)
     evaluate, step, total = vector_scaling_rows.compiled(dtype), descend.compiled(FLOAT64), total_of.compiled(FLOAT64)
     fit_temperature, result_of = calibration.fit_temperature, calibration.VectorScalingFit
+    unweighted = absent(sample_weight)
 
     def implementation(logits, labels, axis=-1, sample_weight=None, max_iter=500, threads=None):
         if max_iter < 1:
@@ -97,9 +100,9 @@ def _fit_vector_scaling(logits, labels, axis=-1, sample_weight=None, max_iter=50
         is_axis = axes_of(logits, axis)
         count, n = number_of_rows(logits.shape, is_axis), row_length(logits.shape, is_axis)
         truth = truth_of(logits, is_axis, labels, count, n, None, dtype)
-        weight = weights_of(sample_weight, count, FLOAT64)
+        weight = weights_of(sample_weight, 1 if unweighted else count, FLOAT64)
         rows = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
-        number = sum_of(weight, total)
+        number = np.float64(count) if unweighted else sum_of(weight, total)
         place, sums = np.zeros(2 * n), np.empty(PARTS * (1 + DERIVATIVES * n))
         place[:n] = 1.0 / start.temperature if 0.0 < start.temperature < np.inf else 1.0
         numbers, vectors = np.zeros(SEARCH), np.zeros(VECTORS * 2 * n)

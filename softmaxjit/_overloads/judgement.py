@@ -1,6 +1,5 @@
 """What metrics are made of, inside compiled code: judgements of predictions."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numba.np.numpy_support import as_dtype
 
 from .._args.predictions import batch_height
 from .._jit import compiled_as, routine
-from .._kernels.judgement import judge_logits, judge_probabilities
+from .._kernels.judgement import judge_answers, judge_logits, judge_probabilities
 from .checks import checked_array, result_element
 from .labelled import BAD_LABELS_SHAPE, NOTHING, classes_of, constant_of
 from .rows import row_order
@@ -19,41 +18,43 @@ FLAGS = (False, True)
 BAD_ROW = "probs holds a row that is no distribution: a NaN, an infinity, or with probabilities one not from 0 to 1"
 
 
-def judged(probs: Any, labels: Any, judge: Any, dtype: Any, from_logits: Any) -> Any:
-    """Return confidence, truth, right, loss and Brier score of each prediction, and flat rows and labels."""
+def judged(probs: Any, labels: Any, judge: Any, dtype: Any, from_logits: Any, scored: Any) -> Any:
+    """Return confidence, truth, right, loss and Brier score of each prediction, and flat rows and labels.
+
+    There are losses and scores only if it is to be `scored`.
+    """
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(judged)
-def _judged(probs, labels, judge, dtype, from_logits):
+def _judged(probs, labels, judge, dtype, from_logits, scored):
     last = (False,) * (probs.ndim - 1) + (True,)
 
-    def of_rows(probs, labels, judge, dtype, from_logits):
+    def of_rows(probs, labels, judge, dtype, from_logits, scored):
         if probs.size == 0:
             raise ValueError(NOTHING)
         n = probs.shape[-1]
         count = probs.size // n
         truth = classes_of(labels, count, n, None)
         rows = row_order(probs, probs.shape, last, np.empty(probs.size, dtype))
-        confidence, right, loss, brier = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
+        confidence, right = np.empty(count), np.empty(count)
+        loss, brier = np.empty(count if scored else 0), np.empty(count if scored else 0)
         judge(rows, n, truth, confidence, right, loss, brier)
         check_confidence(confidence)
         return confidence, right, right, loss, brier, rows, truth
 
-    def of_answers(probs, labels, judge, dtype, from_logits):
+    def of_answers(probs, labels, judge, dtype, from_logits, scored):
         count = probs.size
         if count == 0:
             raise ValueError(NOTHING)
         truth = classes_of(labels, count, 2, None)
-        answers, p, right = np.empty(count), np.empty(count), np.empty(count)
-        loss, brier = np.empty(count), np.empty(count)
+        x, answers, confidence, right = np.empty(count), np.empty(count), np.empty(count), np.empty(count)
+        loss, brier = np.empty(count if scored else 0), np.empty(count if scored else 0)
         for i in range(count):
-            answers[i] = truth[i]
-            p[i], loss[i] = answered(np.float64(probs[i]), truth[i], from_logits)
-            right[i] = 1.0 if (p[i] > 0.5) == (truth[i] == 1) else 0.0
-            brier[i] = (p[i] - answers[i]) * (p[i] - answers[i])
-        check_confidence(p)
-        return p, answers, right, loss, brier, np.empty(0, dtype), truth
+            x[i], answers[i] = probs[i], truth[i]
+        judge(x, from_logits, answers, confidence, right, loss, brier)
+        check_confidence(confidence)
+        return confidence, answers, right, loss, brier, np.empty(0, dtype), truth
 
     return of_answers if probs.ndim == 1 else of_rows
 
@@ -81,18 +82,32 @@ def _batch_length(probs, labels):
     return implementation
 
 
-@routine
-def answered(x, answer, from_logits):
-    """Return the probability of a yes, NaN for none, and the loss of the answer."""
-    if not from_logits:
-        p = x if 0.0 <= x <= 1.0 else np.nan
-        return p, -math.log(p if answer == 1 else 1.0 - p) + 0.0
-    if not abs(x) < np.inf:
-        return np.nan, np.nan
-    small = math.exp(-abs(x))
-    p = 1.0 / (1.0 + small) if x > 0.0 else small / (1.0 + small)
-    wrong = (x > 0.0) != (answer == 1)
-    return p, math.log1p(small) + (abs(x) if wrong else 0.0)
+def judged_by_batches(probs: Any, labels: Any, judge: Any, dtype: Any, from_logits: Any, scored: Any) -> Any:
+    """Return confidence, truth, right, loss and Brier score of each prediction, copying a batch at a time."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(judged_by_batches)
+def _judged_by_batches(probs, labels, judge, dtype, from_logits, scored):
+    of_answers = probs.ndim == 1
+
+    def implementation(probs, labels, judge, dtype, from_logits, scored):
+        height = batch_length(probs, labels)
+        count = probs.size // (1 if of_answers else probs.shape[-1])
+        confidence, truth, right = np.empty(count), np.empty(count), np.empty(count)
+        loss, brier = np.empty(count if scored else 0), np.empty(count if scored else 0)
+        start = 0
+        for first in range(0, len(probs), height):
+            some, classes = probs[first : first + height], labels[first : first + height]
+            batch = judged(some, classes, judge, dtype, from_logits, scored)
+            end = start + batch[0].size
+            confidence[start:end], truth[start:end], right[start:end] = batch[0], batch[1], batch[2]
+            if scored:
+                loss[start:end], brier[start:end] = batch[3], batch[4]
+            start = end
+        return confidence, truth, right, loss, brier
+
+    return implementation
 
 
 @routine
@@ -121,6 +136,8 @@ def judge_of(probs: Any, labels: Any, from_logits: Any, name: str = "probs") -> 
         raise errors.NumbaTypeError(f"labels has {labels.ndim} dimensions; accepted are {max(1, probs.ndim - 1)}")
     logits = constant_of("from_logits", from_logits, FLAGS)
     dtype = as_dtype(result_element(name, probs.dtype))
+    if probs.ndim == 1:
+        return judge_answers.compiled(np.dtype(np.float64)), dtype, logits
     return judge_at_1_of(dtype) if logits else judge_probabilities.compiled(dtype), dtype, logits
 
 

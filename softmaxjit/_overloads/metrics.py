@@ -9,12 +9,23 @@ from numba.core import errors
 from .. import calibration
 from .._args.predictions import BINNINGS
 from .._jit import compiled_as, routine
-from .._kernels.bins import CLASS_SUMS, PARTS, SUMS, bin_classes, bin_rows, error_of_bins, rooted
+from .._kernels.bins import (
+    BRIER_PARTS,
+    CLASS_SUMS,
+    SUMS,
+    bin_classes,
+    bin_rows,
+    error_of_bins,
+    error_of_classes,
+    parts_of_brier,
+    rooted,
+)
 from .._kernels.cross_entropy import total_of
 from .._kernels.softmax import softmax_rows
 from .._kernels.temperature import ONE_FOR_ALL
+from ..calibration.class_bins import HELD
 from .checks import refuse_threads
-from .judgement import FLAGS, batch_length, judge_of, judged
+from .judgement import FLAGS, batch_length, judge_of, judged, judged_by_batches
 from .labelled import constant_of
 
 FLOAT64 = np.dtype(np.float64)
@@ -26,14 +37,14 @@ def _overload_mean(function: Any, place: int) -> None:
     def _factory(probs, labels, from_logits=False, threads=None):
         refuse_threads(threads)
         judge, dtype, logits = judge_of(probs, labels, from_logits)
-        total = total_of.compiled(FLOAT64)
+        total, scored = total_of.compiled(FLOAT64), place in SCORES
 
         def implementation(probs, labels, from_logits=False, threads=None):
             height = batch_length(probs, labels)
             totals, number = np.empty((len(probs) + height - 1) // height), 0
             for k in range(totals.size):
                 some, truth = probs[k * height : (k + 1) * height], labels[k * height : (k + 1) * height]
-                values = judged(some, truth, judge, dtype, logits)[place]
+                values = judged(some, truth, judge, dtype, logits, scored)[place]
                 totals[k] = sum_of(values, total)
                 number += values.size
             return sum_of(totals, total) / number
@@ -57,6 +68,7 @@ def mean_of(values, total):
 
 # What `judged` returns of them.
 MEANS = {calibration.accuracy: 2, calibration.nll: 3, calibration.brier_score: 4}
+SCORES = (3, 4)
 for _function, _place in MEANS.items():
     _overload_mean(_function, _place)
 
@@ -117,7 +129,7 @@ def width_bins_of(judge: Any, dtype: Any, logits: bool) -> Any:
         sums = np.zeros(SUMS * (edges.size - 1))
         for first in range(0, len(probs), height):
             some, truth = probs[first : first + height], labels[first : first + height]
-            confidence, true, _, _, _, _, _ = judged(some, truth, judge, dtype, logits)
+            confidence, true, _, _, _, _, _ = judged(some, truth, judge, dtype, logits, False)
             added = bins_of_rows(confidence, true, edges, False)
             for k in range(sums.size):
                 sums[k] += added[k]
@@ -135,26 +147,11 @@ def binned_of(judge: Any, dtype: Any, logits: bool, mass: bool) -> Any:
         return edges, width_bins(probs, labels, edges)
 
     def of_mass(probs, labels, bins):
-        confidence, truth, _, _, _, _, _ = judged(probs, labels, judge, dtype, logits)
+        confidence, truth, _, _, _ = judged_by_batches(probs, labels, judge, dtype, logits, False)
         edges = edges_of(confidence, bins, True)
         return edges, bins_of_rows(confidence, truth, edges, True)
 
     return routine(of_mass if mass else of_width)
-
-
-@routine
-def edges_of_classes(rows, n, bins, mass):
-    """Return the edges of all classes one after another, or once where all have the same."""
-    if not mass:
-        return edges_of(rows[:0].astype(np.float64), bins, False)
-    count = rows.size // n
-    edges = np.empty(n * (bins + 1))
-    column = np.empty(count)
-    for k in range(n):
-        for row in range(count):
-            column[row] = min(np.float64(rows[row * n + k]), 1.0)
-        edges[k * (bins + 1) : (k + 1) * (bins + 1)] = edges_of(column, bins, True)
-    return edges
 
 
 @compiled_as(calibration.expected_calibration_error)
@@ -175,7 +172,8 @@ def _expected_calibration_error(
     mass = constant_of("binning", binning, BINNINGS) == "mass"
     by_class = constant_of("classwise", classwise, FLAGS)
     binned = binned_of(judge, dtype, logits, mass)
-    sums_of_classes = class_sums_of(probs, dtype, logits)
+    sums_of_classes = class_sums_of(probs, judge, dtype, logits, mass)
+    of_all = error_of_classes.compiled(FLOAT64)
 
     def of_confidence(
         probs,
@@ -207,43 +205,72 @@ def _expected_calibration_error(
     ):
         exponent = np.float64(norm)
         check_error_options(n_bins, exponent, debias)
-        judgement = judged(probs, labels, judge, dtype, logits)
-        sums = sums_of_classes(judgement, n_bins, mass)
-        step = n_bins * CLASS_SUMS
-        error = 0.0
-        for first in range(0, sums.size, step):
-            each = error_of_bins(sums, first, CLASS_SUMS, n_bins, judgement[0].size, exponent, debias)
-            error = max(error, each) if exponent == np.inf else error + each * step / sums.size
-        return rooted(error, exponent)
+        sums, rows = sums_of_classes(probs, labels, n_bins)
+        error = np.empty(1)
+        of_all(sums, n_bins, rows, exponent, debias, error)
+        return rooted(error[0], exponent)
 
     return of_classes if by_class else of_confidence
 
 
-def class_sums_of(probs: Any, dtype: Any, logits: bool) -> Any:
-    """Return what sums up classes and bins; it is compiled with the dtype of rows."""
-    from_answers = probs.ndim == 1
-    compute = bin_classes.compiled(FLOAT64 if from_answers else dtype)
+def probabilities_of(probs: Any, judge: Any, dtype: Any, logits: bool) -> Any:
+    """Return what gives the flat probabilities of a batch, and the class of each row; of answers, class 0 is yes."""
     activate = softmax_rows.compiled(dtype, ONE_FOR_ALL)
 
-    def of_answers(judgement, bins, mass):
-        confidence, truth = judgement[0], judgement[1]
-        edges = edges_of(confidence, bins, mass)
-        sums = np.empty(PARTS * bins * CLASS_SUMS)
-        places = (1.0 - truth).astype(np.int64)  # of the one class there is, 0, or none
-        compute(confidence, 1, places, False, edges, 0, not mass, sums)
-        return sums[: bins * CLASS_SUMS]
+    def of_answers(probs, labels):
+        confidence, truth, _, _, _, _, _ = judged(probs, labels, judge, dtype, logits, False)
+        return confidence, (1.0 - truth).astype(np.int64)
 
-    def of_rows(judgement, bins, mass):
-        rows, labels = judgement[5], judgement[6]
-        n = rows.size // labels.size
+    def of_rows(probs, labels):
+        _, _, _, _, _, rows, truth = judged(probs, labels, judge, dtype, logits, False)
         if logits:
-            activate(rows, n, 1.0, rows)
-        edges = edges_of_classes(rows, n, bins, mass)
-        sums = np.empty(PARTS * n * bins * CLASS_SUMS)
-        compute(rows, n, labels, False, edges, bins + 1 if mass else 0, not mass, sums)
-        return sums[: n * bins * CLASS_SUMS]
+            activate(rows, rows.size // truth.size, 1.0, rows)
+        return rows, truth
 
-    return routine(of_answers if from_answers else of_rows)
+    return routine(of_answers if probs.ndim == 1 else of_rows)
+
+
+def class_sums_of(probs: Any, judge: Any, dtype: Any, logits: bool, mass: bool) -> Any:
+    """Return what sums up classes and bins, batch by batch, and gives the number of rows."""
+    from_answers = probs.ndim == 1
+    compute = bin_classes.compiled(FLOAT64 if from_answers else dtype)
+    probabilities = probabilities_of(probs, judge, dtype, logits)
+    edges_of_classes = edges_of_classes_of(probabilities)
+
+    def implementation(probs, labels, bins):
+        height = batch_length(probs, labels)
+        n = 1 if from_answers else probs.shape[-1]
+        edges = edges_of_classes(probs, labels, n, bins) if mass else edges_of(np.empty(0), bins, False)
+        sums = np.zeros(n * bins * CLASS_SUMS)
+        for first in range(0, len(probs), height):
+            p, truth = probabilities(probs[first : first + height], labels[first : first + height])
+            compute(p, n, truth, edges, bins + 1 if mass else 0, not mass, sums)
+        return sums, np.float64(probs.size // n)
+
+    return routine(implementation)
+
+
+def edges_of_classes_of(probabilities: Any) -> Any:
+    """Return what finds the edges of bins of equal mass of all classes, one after another."""
+
+    def implementation(probs, labels, n, bins):
+        height, count = batch_length(probs, labels), probs.size // n
+        width = min(n, max(1, HELD // count))
+        edges, columns = np.empty(n * (bins + 1)), np.empty((width, count))
+        for first_class in range(0, n, width):
+            classes, row = min(width, n - first_class), 0
+            for first in range(0, len(probs), height):
+                p, truth = probabilities(probs[first : first + height], labels[first : first + height])
+                for i in range(truth.size):
+                    for k in range(classes):
+                        columns[k, row + i] = min(np.float64(p[i * n + first_class + k]), 1.0)
+                row += truth.size
+            for k in range(classes):
+                place = (first_class + k) * (bins + 1)
+                edges[place : place + bins + 1] = edges_of(columns[k], bins, True)
+        return edges
+
+    return routine(implementation)
 
 
 @compiled_as(calibration.reliability_curve)
@@ -280,35 +307,16 @@ def _brier_decomposition(probs, labels, n_bins=15, binning="width", from_logits=
     checked_options(n_bins, 1, False)
     judge, dtype, logits = judge_of(probs, labels, from_logits)
     mass = constant_of("binning", binning, BINNINGS) == "mass"
-    sums_of_classes = class_sums_of(probs, dtype, logits)
-    total = total_of.compiled(FLOAT64)
-    result_of = calibration.BrierDecomposition
+    sums_of_classes = class_sums_of(probs, judge, dtype, logits, mass)
+    fill = parts_of_brier.compiled(FLOAT64)
+    score, result_of = calibration.brier_score, calibration.BrierDecomposition
 
     def implementation(probs, labels, n_bins=15, binning="width", from_logits=False, threads=None):
         check_error_options(n_bins, 1.0, False)
-        judgement = judged(probs, labels, judge, dtype, logits)
-        sums = sums_of_classes(judgement, n_bins, mass)
-        parts = parts_of_brier(sums, n_bins, judgement[0].size)
-        return result_of(mean_of(judgement[4], total), parts[0], parts[1], parts[2], parts[3], parts[4])
+        sums, rows = sums_of_classes(probs, labels, n_bins)
+        parts = np.empty(BRIER_PARTS)
+        fill(sums, n_bins, rows, parts)
+        brier = score(probs, labels, from_logits=logits)
+        return result_of(brier, parts[0], parts[1], parts[2], parts[3], parts[4])
 
     return implementation
-
-
-@routine
-def parts_of_brier(sums, bins, rows):
-    """Return reliability, resolution, uncertainty, variance within bins, and twice the covariance there."""
-    reliability = resolution = uncertainty = within = covariance = 0.0
-    step = bins * CLASS_SUMS
-    for first in range(0, sums.size, step):
-        frequency = 0.0
-        for k in range(first, first + step, CLASS_SUMS):
-            frequency += sums[k + 2] / rows
-        uncertainty += frequency * (1.0 - frequency)
-        for k in range(first, first + step, CLASS_SUMS):
-            count, p, true = sums[k], sums[k + 1], sums[k + 2]
-            if count > 0.0:
-                reliability += (p - true) * (p - true) / count / rows
-                resolution += count * (true / count - frequency) * (true / count - frequency) / rows
-                within += (sums[k + 3] - p * p / count) / rows
-                covariance += 2.0 * (sums[k + 4] - p * true / count) / rows
-    return reliability, resolution, uncertainty, within, covariance

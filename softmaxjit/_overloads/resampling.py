@@ -11,9 +11,9 @@ from .._kernels.bins import SUMS, error_of_bins, rooted
 from .._kernels.bootstrap import quantile, resample_bins, resample_masses, resample_means
 from .._kernels.cross_entropy import total_of
 from .checks import refuse_threads
-from .judgement import FLAGS, judge_of, judged
+from .judgement import FLAGS, judge_of, judged_by_batches
 from .labelled import constant_of
-from .metrics import MEANS, bins_of, check_error_options, checked_options, edges_of, mean_of
+from .metrics import MEANS, SCORES, bins_of, check_error_options, checked_options, edges_of, mean_of
 
 FLOAT64 = np.dtype(np.float64)
 BootstrapInterval = calibration.BootstrapInterval
@@ -46,6 +46,7 @@ def _bootstrap(
     judge, dtype, logits = judge_of(probs, labels, from_logits)
     mass = constant_of("binning", binning, BINNINGS) == "mass"
     total, place = total_of.compiled(FLOAT64), MEANS.get(function, 0)
+    scored = place in SCORES
     means = resample_means.compiled(FLOAT64)
     fill = (resample_masses if mass else resample_bins).compiled(FLOAT64)
     bins = bins_of()
@@ -82,7 +83,7 @@ def _bootstrap(
     ):
         if n_resamples < 1 or not 0.0 < confidence_level < 1.0:
             raise ValueError("n_resamples is below 1 or confidence_level not between 0 and 1")
-        judgement = judged(probs, labels, judge, dtype, logits)
+        judgement = judged_by_batches(probs, labels, judge, dtype, logits, scored)
         out = np.empty(n_resamples)
         value = resample(judgement, n_bins, np.float64(norm), debias, seed_of(rng), out)
         return interval_of(value, out, confidence_level)

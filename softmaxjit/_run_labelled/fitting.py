@@ -11,9 +11,8 @@ from .. import _plain_labelled
 from .._args.labels import Labelled
 from .._carriers import carried
 from .._kernels import descent, newton
-from .._kernels.bins import PARTS
 from .._kernels.likelihood import DISTANCES, MOMENTS, labelled_distances, likelihood_rows
-from .._kernels.vector_scaling import DERIVATIVES, vector_scaling_rows
+from .._kernels.vector_scaling import DERIVATIVES, PARTS, vector_scaling_rows
 from . import FLOAT64, Array, granted, has_kernel, kinds
 
 # Plain numbers: to compile them would take longer than they ever take.
@@ -21,17 +20,17 @@ search_from: Callable[[float], newton.Search] = getattr(newton.search_from, "py_
 next_search: Callable[..., newton.Search] = getattr(newton.next_search, "py_func", newton.next_search)
 
 
-def run_distances(rows: Labelled, mass: Array, threads: int | None) -> Array:
-    """Return the sums of `labelled_distances`; multiply the weights of rows, `mass`, by their masses."""
+def run_distances(rows: Labelled, weight: Array, threads: int | None) -> tuple[Array, Array]:
+    """Return the sums of `labelled_distances`, and masses times weights, as many as rows or one for all."""
     if not has_kernel(rows.dtype):
         with np.errstate(all="ignore"):
-            return _plain_labelled.distances(rows.x.reshape(-1, rows.n), rows.labels, mass)
-    out = np.empty(DISTANCES)
+            return _plain_labelled.distances(rows.x.reshape(-1, rows.n), rows.labels, weight)
+    out, mass = np.empty(DISTANCES), np.empty(math.prod(rows.shape) if rows.soft else 0)
     with granted(rows.x.size, threads) as number:
         kernel = labelled_distances.compiled(rows.x.dtype, kinds(rows)[1], parallel=number > 1)
         labels = carried(rows.labels) if rows.soft else rows.labels
-        kernel(carried(rows.x), rows.n, labels, rows.weight, mass, out)
-    return out
+        kernel(carried(rows.x), rows.n, labels, rows.weight, weight, mass, out)
+    return out, mass if rows.soft else weight
 
 
 def run_likelihood(rows: Labelled, beta: float, mass: Array, threads: int | None) -> Array:

@@ -1,7 +1,7 @@
 """Run what metrics are made of: judgements of rows, sums over bins, and resamples of both."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import config
@@ -12,15 +12,18 @@ from .._args.predictions import Predictions, refuse_row
 from .._carriers import carried
 from .._kernels import bins as _bins
 from .._kernels import bootstrap as _bootstrap
-from .._kernels.bins import CLASS_SUMS, PARTS, SUMS, bin_classes, bin_rows
+from .._kernels.bins import BRIER_PARTS, CLASS_SUMS, SUMS, bin_classes, bin_rows, error_of_classes, parts_of_brier
 from .._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
-from .._kernels.judgement import judge_logits, judge_probabilities
+from .._kernels.judgement import judge_answers, judge_logits, judge_probabilities
 from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from . import FLOAT64, Array, granted, has_kernel, total
 
 error_of_bins = getattr(_bins.error_of_bins, "py_func", _bins.error_of_bins)
 quantile = getattr(_bootstrap.quantile, "py_func", _bootstrap.quantile)
 rooted = getattr(_bins.rooted, "py_func", _bins.rooted)
+
+
+SCORES = ("loss", "brier")  # of a judgement; there are none if it is not scored
 
 
 class Judged(NamedTuple):
@@ -33,52 +36,55 @@ class Judged(NamedTuple):
     brier: Array
 
 
-def run_judgement(predictions: Predictions, threads: int | None, where: Array | None = None) -> Judged:
-    """Judge predictions; raise ValueError where one that counts is none."""
-    rows = predictions.rows
-    if rows is None:
-        judged = _judged_answers(predictions)
-    elif not has_kernel(rows.dtype):
-        with np.errstate(all="ignore"):
-            confidence, right, loss, brier = _plain_labelled.judgement(
-                rows.x.reshape(-1, rows.n), rows.labels, predictions.from_logits, rows.temperature
-            )
-        judged = Judged(confidence, right, right, loss, brier)
+def run_judgement(
+    predictions: Predictions, threads: int | None, where: Array | None = None, scored: bool = True
+) -> Judged:
+    """Judge predictions, with losses if they are to be `scored`; raise ValueError where one that counts is none."""
+    if not has_kernel(FLOAT64 if predictions.rows is None else predictions.rows.dtype):
+        judged = _plainly_judged(predictions)
     else:
-        confidence, right, loss, brier = (np.empty(predictions.number) for _ in range(4))
-        kernel = judge_logits if predictions.from_logits else judge_probabilities
-        temperature = (rows.temperature,) if predictions.from_logits else ()
-        with granted(rows.x.size, threads) as number:
-            judge = kernel.compiled(rows.x.dtype, parallel=number > 1)
-            judge(carried(rows.x), rows.n, *temperature, rows.labels, confidence, right, loss, brier)
-        judged = Judged(confidence, right, right, loss, brier)
+        confidence, right = np.empty(predictions.number), np.empty(predictions.number)
+        loss, brier = (np.empty(predictions.number if scored else 0) for _ in range(2))
+        if predictions.rows is None:
+            judge = judge_answers.compiled(FLOAT64)
+            judge(predictions.yes, predictions.from_logits, predictions.answers, confidence, right, loss, brier)
+            judged = Judged(confidence, predictions.answers, right, loss, brier)
+        else:
+            _judge_rows(predictions.rows, predictions.from_logits, threads, confidence, right, loss, brier)
+            judged = Judged(confidence, right, right, loss, brier)
     wrong = np.isnan(judged.confidence) if where is None else np.isnan(judged.confidence) & where
     if wrong.any():
         refuse_row(predictions, int(np.argmax(wrong)))
     return judged
 
 
-def _judged_answers(predictions: Predictions) -> Judged:
-    """Judge answers to a yes-or-no question."""
-    x, answers = predictions.yes, predictions.answers
+def _plainly_judged(predictions: Predictions) -> Judged:
+    """Judge predictions without compiled code."""
+    rows, from_logits = predictions.rows, predictions.from_logits
     with np.errstate(all="ignore"):
-        if predictions.from_logits:
-            # A difference from infinity has no probability; elsewhere the smaller exponential is the exact one.
-            p = np.where(x > 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))
-            p = np.where(np.isinf(x), np.nan, p)
-            loss = np.logaddexp(0, np.where(answers == 1, -x, x))
-        else:
-            p = np.where((x >= 0) & (x <= 1), x, np.nan)
-            loss = -np.log(np.where(answers == 1, p, 1 - p)) + 0.0
-    right = ((p > 0.5) == (answers == 1)).astype(np.float64)
-    return Judged(p, answers, right, loss, (p - answers) ** 2)
+        if rows is None:
+            truth = predictions.answers
+            confidence, right, loss, brier = _plain_labelled.judged_answers(predictions.yes, truth, from_logits)
+            return Judged(confidence, truth, right, loss, brier)
+        x = rows.x.reshape(-1, rows.n)
+        confidence, right, loss, brier = _plain_labelled.judgement(x, rows.labels, from_logits, rows.temperature)
+        return Judged(confidence, right, right, loss, brier)
+
+
+def _judge_rows(rows: Labelled, from_logits: bool, threads: int | None, *out: Array) -> None:
+    """Write what is found out about rows."""
+    kernel = judge_logits if from_logits else judge_probabilities
+    temperature = (rows.temperature,) if from_logits else ()
+    with granted(rows.x.size, threads) as number:
+        judge = kernel.compiled(rows.x.dtype, parallel=number > 1)
+        judge(carried(rows.x), rows.n, *temperature, rows.labels, *out)
 
 
 def run_mean(batches: Iterable[Predictions], name: str, threads: int | None) -> float:
     """Return the mean over all predictions of one number of a judgement, by its name."""
     number, totals = 0, []
     for predictions in batches:
-        totals.append(total(getattr(run_judgement(predictions, threads), name)))
+        totals.append(total(getattr(run_judgement(predictions, threads, scored=name in SCORES), name)))
         number += predictions.number
     return float(total(np.array(totals)) / number)
 
@@ -87,15 +93,7 @@ def run_width_bins(batches: Iterable[Predictions], bins: int, threads: int | Non
     """Return the sums of bins of equal width, of shape (bins, SUMS)."""
     sums, edges = np.zeros((bins, SUMS)), width_edges(bins)
     for predictions in batches:
-        sums += run_bins(run_judgement(predictions, threads), edges, True)
-    return sums
-
-
-def run_width_answer_bins(batches: Iterable[Predictions], bins: int, threads: int | None) -> Array:
-    """Return the sums of bins of equal width of answers to a yes-or-no question, of shape (1, bins, CLASS_SUMS)."""
-    sums, edges = np.zeros((1, bins, CLASS_SUMS)), width_edges(bins)
-    for predictions in batches:
-        sums += run_answer_bins(run_judgement(predictions, threads), edges)
+        sums += run_bins(run_judgement(predictions, threads, scored=False), edges, True)
     return sums
 
 
@@ -123,23 +121,39 @@ def run_bins(judged: Judged, edges: Array, uniform: bool) -> Array:
     return sums.reshape(bins, SUMS)
 
 
-def run_answer_bins(judged: Judged, edges: Array) -> Array:
-    """Return the sums of each bin of answers to a yes-or-no question, of shape (1, bins, CLASS_SUMS)."""
-    return _plain_labelled.sums_of_bins(judged.confidence, judged.truth, edges)[np.newaxis]
+def no_class_sums(n: int, bins: int) -> Array:
+    """Return the sums of bins of so many classes before there are any rows, of shape (n, bins, CLASS_SUMS)."""
+    return np.zeros((n, bins, CLASS_SUMS))
 
 
-def run_class_bins(rows: Labelled, from_logits: bool, edges: Array, uniform: bool, threads: int | None) -> Array:
-    """Return the sums of each class and bin, (classes, bins, CLASS_SUMS); `edges` has a row for all or one for each."""
-    bins = edges.shape[1] - 1
-    if not has_kernel(rows.dtype):
-        return _plain_labelled.class_bins(rows.x.reshape(-1, rows.n), rows.labels, from_logits, edges)
-    sums = np.empty(PARTS * rows.n * bins * CLASS_SUMS)
-    stride = 0 if len(edges) == 1 else bins + 1
-    with granted(rows.x.size, threads) as number:
-        kernel = bin_classes.compiled(rows.x.dtype, parallel=number > 1)
-        arguments = (from_logits, edges.reshape(-1), stride, uniform, sums)
-        kernel(rows.x, rows.n, rows.labels, *arguments)
-    return sums[: len(sums) // PARTS].reshape(rows.n, bins, CLASS_SUMS)
+def add_class_bins(p: Array, labels: Array, edges: Array, uniform: bool, sums: Array, threads: int | None) -> None:
+    """Add rows of probabilities to sums of shape (classes, bins, CLASS_SUMS); `edges` has a row for all or each."""
+    if config.DISABLE_JIT:
+        sums += _plain_labelled.class_bins(p, labels, edges)
+        return
+    stride = 0 if len(edges) == 1 else edges.shape[1]
+    with granted(p.size, threads) as number:
+        kernel = bin_classes.compiled(p.dtype, parallel=number > 1)
+        kernel(p.reshape(-1), p.shape[1], labels, edges.reshape(-1), stride, uniform, sums.reshape(-1))
+
+
+def run_error_of_classes(sums: Array, norm: float, debias: bool) -> float:
+    """Return the calibration error of all classes before its root."""
+    error = np.empty(1)
+    _of_numbers(error_of_classes)(sums.reshape(-1), sums.shape[1], sums[0, :, 0].sum(), norm, debias, error)
+    return float(error[0])
+
+
+def run_parts_of_brier(sums: Array) -> list[float]:
+    """Return all parts of a Brier score."""
+    parts = np.empty(BRIER_PARTS)
+    _of_numbers(parts_of_brier)(sums.reshape(-1), sums.shape[1], sums[0, :, 0].sum(), parts)
+    return [float(part) for part in parts]
+
+
+def _of_numbers(kernel: Any) -> Any:
+    """Return what of a kernel of float64 can be called."""
+    return kernel.body if config.DISABLE_JIT else kernel.compiled(FLOAT64)
 
 
 def run_resampled_means(values: Array, seed: int, number: int, threads: int | None) -> Array:
@@ -165,7 +179,8 @@ def run_resampled_errors(
         parallel = granted_threads > 1
         if binning == "width":
             inner = width_edges(bins)[1:-1]
-            places = SUMS * np.searchsorted(inner, judged.confidence, side="left").astype(np.int64)
+            places = np.searchsorted(inner, judged.confidence, side="left").astype(np.int64, copy=False)
+            places *= SUMS
             kernel = resample_bins.compiled(FLOAT64, parallel=parallel)
             kernel(places, judged.confidence, judged.truth, bins, norm, debias, np.uint64(seed), out)
         else:

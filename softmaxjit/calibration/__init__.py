@@ -3,12 +3,13 @@
 Functions take logits or probabilities as NumPy arrays, and work under the same names inside ``@njit``, all but
 `reliability_diagram`; `bootstrap` and `calibration_report` take a seed as ``rng`` there.
 
-What they need beside the input: metrics with bins of equal width one batch of rows, 1 to 3 MB; fits 8 bytes a row; what
-needs all rows at once, bins of equal mass and resamples, 32 to 48.  To that come 640 bytes for each bin of each class
-in ``classwise`` and `brier_decomposition`, 1.2 kB for each class in `fit_vector_scaling`.  Labels of another dtype than
-int64, and logits that are integers or in another order than C's, are copied: by fits, ``classwise``,
-`brier_decomposition` and what needs all rows as a whole, by the other metrics batch by batch, up to 64 MB.  Inside
-``@njit`` all are.
+What they need beside the input: fits, and metrics with bins of equal width, one batch of rows, 1 to 3 MB; what needs
+all rows at once, bins of equal mass and resamples, 16 to 48 bytes a row.  In ``classwise`` and `brier_decomposition` a
+batch takes 4 to 13 MB, and each bin of each class 40 bytes; in `fit_vector_scaling` each class 1.2 kB; in
+`fit_temperature` labels that are probabilities 8 bytes a row.  Labels of another dtype than int64, and logits that are
+integers or in another order than C's, are copied: batch by batch, up to 64 MB, by metrics, as a whole by fits and, but
+in ``classwise``, for bins of equal mass and resamples.  Inside ``@njit`` fits copy all as a whole, and all else copies
+batch by batch.
 """
 
 from .diagram import reliability_diagram

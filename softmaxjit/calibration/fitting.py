@@ -85,7 +85,8 @@ def fit_temperature(
     takes both.  Temperatures above 2**40 or below 2**-40, which logits as large or small would need, are not tried:
     ``at_bound`` then comes with that number.
 
-    Beside the logits it needs 8 bytes a row, for weights, and as many blocks of sums as there are 16384 logits.
+    Beside logits of floats in C's order and labels of int64 it needs 24 bytes for each 16384 logits, and 8 for each row
+    if labels are probabilities.  Others are copied.
 
     The result has the same bits for any number of threads, and fits that of extended precision to 1e-9 in float64, 1e-6
     in float32, for logits of the sizes that classifiers have.
@@ -109,11 +110,11 @@ def fit_temperature(
     limit = _args.checked_threads(threads)
     if rows.x.size == 0:
         raise ValueError(f"logits has shape {rows.array.shape}; accepted are arrays with at least one row and class")
-    mass = np.ones(math.prod(rows.shape)) if weight is None else weight.copy()
-    of_labels, of_mean, log_finite, log_ties = map(float, _run.run_distances(rows, mass, limit))
+    number = _number_of(rows, weight)
+    sums, mass = _run.run_distances(rows, np.ones(1) if weight is None else weight, limit)
+    of_labels, of_mean, log_finite, log_ties = map(float, sums)
     if not (math.isfinite(of_labels) and math.isfinite(of_mean)):
         raise _unusable(rows, weight)
-    number = float(len(mass) if weight is None else total(weight))
 
     def evaluated(beta: float) -> tuple[float, float, float]:
         log, mean, variance = map(float, _run.run_likelihood(rows, beta, mass, limit))
@@ -216,9 +217,8 @@ def fit_vector_scaling_with_reason(
     start = fit_temperature(logits, labels, axis=axis, sample_weight=sample_weight, threads=threads)
     rows = _labels.labelled_rows("logits", logits, labels, axis)
     weight = _labels.checked_sample_weight(sample_weight, rows.shape)
-    weight = np.ones(math.prod(rows.shape)) if weight is None else weight
+    number, weight = _number_of(rows, weight), np.ones(1) if weight is None else weight
     limit, n = _args.checked_threads(threads), rows.n
-    number = float(total(weight))
     passes = checked_positive("max_iter", max_iter)
 
     def function(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -241,6 +241,11 @@ def fit_vector_scaling_with_reason(
         found.converged and not endless,
     )
     return fit, ENDLESS if endless else TOO_FEW.format(passes) if found.unfinished else STUCK
+
+
+def _number_of(rows: Labelled, weight: Any) -> float:
+    """Return the number of rows, or the sum of their weights."""
+    return float(math.prod(rows.shape) if weight is None else total(weight))
 
 
 def _unusable(rows: Labelled, weight: Any) -> ValueError:

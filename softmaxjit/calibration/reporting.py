@@ -126,8 +126,11 @@ def _judged(
     """Judge rows, batch by batch."""
     checked_count("logits", x)
     labels = checked_true_classes(labels, x.shape[:1], x.shape[1], f"logits of shape {x.shape}")
-    height = batch_height(x.shape[1])
-    parts = []
+    height, count = batch_height(x.shape[1]), len(x) if where is None else int(where.sum())
+    if count == 0:
+        raise ValueError(f"where, of shape {labels.shape}, is False throughout; accepted is at least one True")
+    confidence, right, loss, brier = (np.empty(count) for _ in range(4))
+    place = 0
     for first in range(0, len(x), height):
         some, truth = x[first : first + height], labels[first : first + height]
         if _run.judges_at(temperature):
@@ -136,9 +139,14 @@ def _judged(
             log_probs = log_softmax(some, temperature=temperature)
             predictions = checked_predictions(log_probs, truth, True, "logits", first)
         kept = None if where is None else where[first : first + height]
-        part = _run.run_judgement(predictions, threads, kept)
-        parts.append(part if kept is None else _run.Judged(*(each[kept] for each in part)))
-    judged = _run.Judged(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-    if len(judged.loss) == 0:
-        raise ValueError(f"where, of shape {labels.shape}, is False throughout; accepted is at least one True")
-    return judged
+        judged = _run.run_judgement(predictions, threads, kept)
+        here = slice(place, place + (len(truth) if kept is None else int(kept.sum())))
+        for of_all, of_batch in (
+            (confidence, judged.confidence),
+            (right, judged.right),
+            (loss, judged.loss),
+            (brier, judged.brier),
+        ):
+            of_all[here] = of_batch if kept is None else of_batch[kept]
+        place = here.stop
+    return _run.Judged(confidence, right, right, loss, brier)
