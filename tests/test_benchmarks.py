@@ -161,6 +161,7 @@ def test_every_benchmark_runs_at_its_smallest_parameters(
         "activations.Logsumexp.time_allocating",
         "activations.SixteenBits.time_into",
         "activations.Gradients.time_into",
+        "activations.Arguments.time_into",
         "calibration.Labelled.time_call",
         "calibration.Resamples.time_bootstrap",
         "compiled.InsideNjit.time_loop_over_rows",
@@ -306,6 +307,8 @@ def test_committed_results_are_described_as_the_benchmarks_are_now(checkout: Pat
 
 def test_parameters_are_those_of_the_tables(measured: tuple[dict[str, Any], dict[str, Any]]) -> None:
     done, _ = measured
+    labelled, _, _ = done["benchmarks.calibration.Labelled.time_call"]
+    assert {"fit_temperature", "fit_vector_scaling", "calibration_report", "nll"} <= set(labelled)
     regimes = [shapes[0] for shapes in table.SHAPES.values()]
     assert [tested.name for tested in OPERATIONS] == list(table.OPERATIONS)
     assert done["benchmarks.activations.Softmax.time_into"] == [["10", *regimes], ["float32", "float64"]]

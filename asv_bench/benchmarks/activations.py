@@ -4,9 +4,12 @@ A class for each operation, since asv calls ``setup_cache`` for whole classes, a
 method: whoever runs one operation need not wait until the kernels of all are compiled.
 """
 
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar
 
-from . import FLOATS, HALVES, OPERATIONS, REGIMES, SHAPES, Timed, case, fill_cache
+import numpy as np
+
+from . import FLOATS, HALVES, OPERATIONS, REGIMES, SHAPES, Timed, case, fill_cache, table
 
 COMPILING_LIMIT = 1800  # seconds for all kernels of a class, on a slow machine
 
@@ -78,3 +81,42 @@ class Gradients(Timed):
     def time_into(self, operation: str, shape: str, dtype: str) -> None:
         function, arguments, out = case(operation, shape, dtype)
         function(*arguments, out=out)
+
+
+@lru_cache(maxsize=1)
+def argument(name: str, text: str, dtype: str) -> dict[str, Any]:
+    """Return an argument that the plain call does not have."""
+    shape, axis = table.shape_and_axis(text)
+    if name == "where":
+        return {"where": np.random.default_rng(2).random(shape) < 0.9}
+    if name == "b":
+        return {"b": np.random.default_rng(2).uniform(0.5, 2, shape).astype(dtype)}
+    of_rows = [1 if k == axis % len(shape) else length for k, length in enumerate(shape)]
+    return {"temperature": 2.0 if name == "temperature" else np.random.default_rng(2).uniform(0.5, 2, of_rows)}
+
+
+class Arguments(Timed):
+    # What has kernels of its own, or a copy to make.
+    param_names = ("call", "shape", "dtype")
+    params = (
+        (
+            ("softmax", "temperature"),
+            ("softmax", "temperature of rows"),
+            ("softmax", "where"),
+            ("log_softmax", "where"),
+            ("logsumexp", "where"),
+            ("logsumexp", "b"),
+        ),
+        REGIMES[:3],
+        FLOATS,
+    )
+
+    def setup_cache(self) -> None:
+        fill_cache(self)
+
+    setup_cache.timeout = COMPILING_LIMIT
+
+    def time_into(self, call: tuple[str, str], shape: str, dtype: str) -> None:
+        operation, name = call
+        function, arguments, out = case(operation, shape, dtype)
+        function(*arguments, out=out, **argument(name, shape, dtype))

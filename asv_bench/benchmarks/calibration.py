@@ -24,6 +24,11 @@ def job(operation: str, shape: tuple[int, int], dtype: str) -> Callable[[], Any]
         "fit_temperature": partial(calibration.fit_temperature, x, labels),
         "calibration_error": partial(calibration.expected_calibration_error, x, labels, from_logits=True),
         "classwise_error": partial(calibration.expected_calibration_error, x, labels, from_logits=True, classwise=True),
+        "nll": partial(calibration.nll, x, labels, from_logits=True),
+        # Passes enough for time to be theirs; how many it takes to converge depends on rounding.
+        "fit_vector_scaling": partial(calibration.fit_vector_scaling, x, labels, max_iter=10),
+        # Resamples so few that most time is the report's own; `Resamples` times those.
+        "calibration_report": partial(calibration.calibration_report, x, labels, rng=0, n_resamples=20),
     }
     return jobs[operation]
 
@@ -40,7 +45,16 @@ def resampling(metric: str, rows: int) -> Callable[[], Any]:
 class Labelled(Timed):
     param_names = ("operation", "shape", "dtype")
     params = (
-        ("cross_entropy", "cross_entropy_and_grad", "fit_temperature", "calibration_error", "classwise_error"),
+        (
+            "cross_entropy",
+            "cross_entropy_and_grad",
+            "fit_temperature",
+            "calibration_error",
+            "classwise_error",
+            "nll",
+            "fit_vector_scaling",
+            "calibration_report",
+        ),
         ((1000, 10), (10_000, 1000)),
         FLOATS,
     )
