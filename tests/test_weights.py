@@ -119,10 +119,26 @@ def test_weights_and_values_of_any_range_are_within_an_ulp(dtype: Any, spread: f
             assert abs(float(mpmath.mpf(float(log)) - value)) <= scale
 
 
+@pytest.mark.parametrize("distance", [0.0, 479.99, 480.01, 740.0])
+@pytest.mark.parametrize("octaves", [0, 199, 200, 201, 500])
+def test_ranges_about_the_bounds_of_what_one_pass_sums_are_within_an_ulp(distance: float, octaves: int) -> None:
+    for n in (2, 8, 17, 40):
+        x = np.linspace(-distance, 0, n)[::-1] + 3.0
+        for far, heavy in ((0, -1), (-1, 0), (0, 0)):
+            b = np.where(np.arange(n) % 3 == 1, -0.7, 1.1)
+            b[far] *= 2.0**-octaves
+            b[heavy] *= 2.0**octaves
+            log, sign = logsumexp(x, b=b, return_sign=True)
+            value, right_sign = exact_with_digits(x, b)
+            assert sign == right_sign
+            assert abs(float(mpmath.mpf(float(log)) - value)) <= np.spacing(max(abs(log), 480.0))
+
+
+@pytest.mark.parametrize("octaves", [-1010, 0, 1010])
 @pytest.mark.parametrize("digits", [3, 8, 14])
-def test_sums_that_cancel_keep_the_accuracy_of_their_terms(digits: int) -> None:
+def test_sums_that_cancel_keep_the_accuracy_of_their_terms(digits: int, octaves: int) -> None:
     x = np.random.default_rng(9).uniform(-5, 5, 30)
-    b = np.where(np.arange(30) % 2, -1.0, 1.0)
+    b = np.where(np.arange(30) % 2, -(2.0**octaves), 2.0**octaves)
     x[1::2] = x[::2] * (1 + 10.0**-digits)
     log, sign = logsumexp(x, b=b, return_sign=True)
     value, right_sign = exact_with_digits(x, b)
