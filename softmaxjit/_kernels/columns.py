@@ -14,11 +14,11 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, add_to_larger, like
+from .._simd.arithmetic import add_exactly, add_to_larger
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
-from .._simd.vector import Vector
+from .partial import add_term
 from .shift import column_maxima, limits_of, shift_of_any_range
 from .softmax import inverse_of, scaled_element
 from .sums import missing_from_largest, scaled
@@ -89,16 +89,37 @@ def sum_columns(tile, start, stride, n, steps, shift, memory):
             total, error = add_exactly(load(tile, sums + k * stride), rest)
             put_partial(memory, k * width, total, load(tile, sums + (width + k) * stride) + error)
         else:
-            put_partial(memory, k * width, rest, 0)
-    return sum_of_partials(tile, memory, count)
+            store(tile, sums + k * stride, rest)
+    half = width // 2
+    if n < 4 * width:
+        put_sums_of_two(tile, sums, stride, count, half, memory)
+        return sum_of_partials(tile, memory, min(count, half), half // 2)
+    return sum_of_partials(tile, memory, count, half)
 
 
 @helper
-def sum_of_partials(tile, memory, count):
-    """Return the sum of the first `count` partial sums, all that are not 0, as a float64 pair: the tree of a row."""
+def put_sums_of_two(tile, sums, stride, count, half, memory):
+    """Keep the first `count` lines of a tile from `sums` on as partial sums, those `half` lines apart added.
+
+    Conversion of what is in memory takes 1 operation for 8 numbers, of what is in registers 2.5, and the first level of
+    the tree no pass of its own: with AVX-512, softmax of (1024, 10), (1024, 16) and (512, 32) float32 took 0.98,
+    0.94 and 0.95 of the time (medians of interleaved runs).
+    """
+    width = lanes(tile)
+    nothing_lost = splat(tile, -0.0)
+    for k in range(count - half):
+        a, b = load(tile, sums + k * stride), load(tile, sums + (k + half) * stride)
+        total, lost = add_term(widen(a), nothing_lost, widen(b))
+        put_partial(memory, k * width, total, lost)
+    for k in range(max(0, count - half), min(count, half)):
+        put_partial(memory, k * width, load(tile, sums + k * stride), nothing_lost)
+
+
+@helper
+def sum_of_partials(tile, memory, count, half):
+    """Return the sum of the first `count` partial sums as a float64 pair: the tree of a row, from those `half` apart."""
     width = lanes(tile)
     zero = splat(tile, 0)
-    half = width // 2
     while half > 0:
         for k in range(count - half):
             fold_partials(memory, k * width, (k + half) * width, zero)
@@ -108,20 +129,18 @@ def sum_of_partials(tile, memory, count):
 
 
 def put_partial(memory: Any, at: Any, total: Any, lost: Any) -> Any:
-    """Keep the partial sum ``total + lost``, with `lost` in the dtype of the rows or 0, an integer, for nothing."""
+    """Keep the partial sum ``total + lost``, with `lost` in the dtype of the rows."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(put_partial, inline=True)
 def _put_partial(memory, at, total, lost):
-    if isinstance(lost, types.Integer) and total.element == types.float32:
-        return lambda memory, at, total, lost: store_float64(memory, at, widen(total))
-    if isinstance(lost, Vector) and lost.element == types.float32:
+    if lost.element == types.float32:
         return lambda memory, at, total, lost: store_float64(memory, at, widen(total) + widen(lost))
 
     def of_float64(memory, at, total, lost):
         store_float64(memory, at, total)
-        store_float64(memory, at + total_size(total), like(total, lost))
+        store_float64(memory, at + total_size(total), lost)
 
     return of_float64
 

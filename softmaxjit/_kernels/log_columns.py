@@ -48,7 +48,7 @@ def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, 
         for k in range(count):
             total, lost = partial_of_others(tile, start, stride, first + k, stop, steps, shift, precise, alone)
             put_partial(memory, k * width, total, lost)
-        value, error = add_pairs(value, error, sum_of_partials(tile, memory, count))
+        value, error = add_pairs(value, error, sum_of_partials(tile, memory, count, width // 2))
     return value, error
 
 
