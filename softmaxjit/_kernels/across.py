@@ -10,7 +10,7 @@ from .._simd.target import vector_bytes
 from .columns import finished, partials, softmax_columns
 from .fill import fill_lines
 from .prepare import prepared_columns
-from .tiles import aligned, any_nan, copy_elements, rows_of_block, tile_of
+from .tiles import aligned, any_nan, clear_lanes, copy_elements, rows_of_block, tile_of
 
 # Of a tile, by the bytes of the target's vectors: a quarter of the smallest second-level caches, which also hold what
 # is read and written.  With AVX-512, whose processors have 1 MB or more, (4, 1000, 1000), (64, 1000, 49) and
@@ -120,6 +120,8 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
     tile = aligned(memory_of_tile)
     memory_of_sums = partials(tile)
     sums = aligned(memory_of_sums)
+    # Whole vectors are read even where a tile, or what `empty_tile` takes at a time, ends within one.
+    clear_lanes(tile, min(rows_per_tile, last - first) // width * width, stride, n + 2 * width)
     for row in range(first, last, rows_per_tile):
         end = min(last, row + rows_per_tile)
         fill_tile(x, row, end, n, inner, tile, stride)

