@@ -4,9 +4,10 @@ To make one takes Numba 0.1 ms, and an import would make 200, most of which its 
 the import took, 20.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
+
+from numba.core.compiler_lock import global_compiler_lock
 
 
 class DeferredFunction:
@@ -26,11 +27,16 @@ class DeferredFunction:
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self._make = make
+        self._made: Any = None
 
-    @functools.cached_property
+    @property
     def compiled(self) -> Any:
-        """The compiled function."""
-        return self._make(self.py_func)
+        """The compiled function, the same for all threads."""
+        if self._made is None:
+            with global_compiler_lock:
+                if self._made is None:
+                    self._made = self._make(self.py_func)
+        return self._made
 
     @property
     def _numba_type_(self) -> Any:

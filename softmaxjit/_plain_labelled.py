@@ -56,11 +56,12 @@ def judgement(
 ) -> tuple[Array, Array, Array, Array]:
     """Return confidence, whether right, loss and Brier score of each row of probabilities or logits."""
     p = softmax(x, temperature, None) if from_logits else x
-    of_label = np.take_along_axis(p, labels[:, np.newaxis], axis=-1)[:, 0]
+    log_p = log_softmax(x, temperature, None) if from_logits else np.log(x)
+    of_label = np.take_along_axis(log_p, labels[:, np.newaxis], axis=-1)[:, 0]
     possible = np.isfinite(p).all(axis=-1) & (p >= 0).all(axis=-1) & (p <= 1 + 1e-5).all(axis=-1)
     confidence = np.where(possible, np.minimum(p.max(axis=-1), 1), np.nan)
     brier = ((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=-1)
-    numbers = confidence, p.argmax(axis=-1) == labels, np.maximum(-np.log(of_label), 0), brier
+    numbers = confidence, p.argmax(axis=-1) == labels, np.maximum(-of_label, 0), brier
     confidence, right, loss, brier = (np.asarray(each, np.float64) for each in numbers)
     return confidence, right, loss, brier
 

@@ -181,7 +181,8 @@ def _checked(
     """Return the operands of a kernel, and the smoothing."""
     _labels.checked_choice("reduction", reduction, REDUCTIONS)
     smoothing = _labels.checked_fraction("label_smoothing", label_smoothing)
-    _labels.refuse_mask("labels", labels, "pass labels.filled(-100) and ignore_index=-100")
+    advice = "leave out the rows that it masks, or put -100 there and pass ignore_index=-100 where labels are integers"
+    _labels.refuse_mask("labels", labels, advice)
     return _labels.labelled_rows("logits", logits, labels, axis, weight, ignore_index, temperature), smoothing
 
 

@@ -176,6 +176,9 @@ def test_data_without_a_best_temperature_warn() -> None:
         model = TemperatureScaling().fit(X, X.argmax(axis=1))
     assert np.array_equal(model.predict_proba(X), np.eye(3)[X.argmax(axis=1)])
     assert np.array_equal(softmax(model.transform(X)), model.predict_proba(X))
+    logits = np.float32(3e38) * np.tanh(X / 4).astype(np.float32)
+    with pytest.warns(RuntimeWarning, match="is best beyond the temperatures that are tried: .* 1099511627776"):
+        TemperatureScaling().fit(logits, LABELS)
     with pytest.warns(RuntimeWarning, match="its limit, inf"):
         model = TemperatureScaling().fit(X, X.argmin(axis=1))
     assert (model.predict_proba(X) == 1 / 3).all()

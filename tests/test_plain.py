@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from softmaxjit import _plain, log_softmax, log_softmax_vjp, logsumexp, softmax
+from softmaxjit import _plain, _plain_labelled, log_softmax, log_softmax_vjp, logsumexp, softmax
+from softmaxjit.calibration import nll
 
 INF, NAN = np.inf, np.nan
 L = np.longdouble
@@ -84,3 +85,11 @@ def test_longdouble_too_has_no_results_below_its_smallest_normal_number() -> Non
     assert softmax(x).tolist() == [1, 0]
     assert log_softmax(x).tolist() == [0, x[1]]
     assert log_softmax_vjp(x, np.array([1, 0], L)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("dtype", "gap"), [(np.float32, 110), (np.float64, 800), (np.longdouble, 20000)])
+def test_a_row_that_is_surely_wrong_loses_the_gap_and_not_everything(dtype: Any, gap: float) -> None:
+    x = np.array([[0, gap, 1]], dtype)
+    _, right, loss, brier = _plain_labelled.judgement(x, np.array([0]), True, 1.0)
+    assert (right.tolist(), loss.tolist(), brier.tolist()) == ([0], [gap], [2])
+    assert nll(x, [0], from_logits=True) == gap

@@ -26,9 +26,8 @@ FAR_BYTES = 1 << 19
 NEAREST = 64
 FARTHEST = 2048
 
-# How far ahead of a tile of short rows, in elements: (65536, 32) float32 took 0.60 to 0.73 of the time of not asking,
-# (100000, 10) 0.91 to 0.98, with nothing to tell reading 512, 1024 and 2048 ahead apart (processor time, medians of
-# interleaved runs, one core with AVX-512).
+# How far ahead of a tile of short rows, in elements: nothing tells reading 512, 1024 and 2048 ahead apart, and 4096, or
+# writing 1024 or 2048 ahead, takes 1.0 to 1.15 of the time (medians of interleaved runs, one core with AVX-512).
 READ_BY_TILES = 2048
 WRITTEN_BY_TILES = 512
 

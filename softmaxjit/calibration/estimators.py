@@ -77,7 +77,7 @@ class _LogitCalibrator:
         -------
         ndarray, shape (n_samples, n_classes)
             Logits whose softmax is what `predict_proba` returns.  In a row in which one would be too large for the
-            dtype they are logarithms of the probabilities.
+            dtype, but not for float64, they are logarithms of the probabilities.
         """
         x = self._checked(X)
         dtype = result_dtype("X", x.dtype)
@@ -227,7 +227,8 @@ class TemperatureScaling(_LogitCalibrator):
     Attributes
     ----------
     temperature_ : float
-        The temperature; 0 or inf, with a warning, where the data have no best one.
+        The temperature; 0 or inf, with a warning, where the data have no best one, and 2**40 or 2**-40 where that lies
+        beyond.
     fit_ : TemperatureFit
         All that `fit_temperature` found.
     classes_ : ndarray, shape (n_classes,)
@@ -252,8 +253,10 @@ class TemperatureScaling(_LogitCalibrator):
         self.fit_ = fit_temperature(x, labels, sample_weight=weight, threads=self.threads)
         self.temperature_ = self.fit_.temperature
         if self.fit_.at_bound:
+            searched = 0 < self.temperature_ < np.inf
+            reason = "is best beyond the temperatures that are tried" if searched else "has no maximum"
             warnings.warn(
-                f"the likelihood has no maximum: the temperature is at its limit, {self.temperature_}",
+                f"the likelihood {reason}: the temperature is at its limit, {self.temperature_}",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -264,6 +267,8 @@ class TemperatureScaling(_LogitCalibrator):
 
 class VectorScaling(_LogitCalibrator):
     """Estimator that gives each class a scale and a bias of its logit, those that fit best.
+
+    Where one of a row's products with them is beyond the range of float64, its probabilities are NaN.
 
     Parameters
     ----------

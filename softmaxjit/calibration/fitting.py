@@ -28,7 +28,7 @@ class TemperatureFit(NamedTuple):
     nll_after: float  # and at `temperature`
     iterations: int  # passes over the logits
     converged: bool  # whether it is the best to within the tolerance, or the limit
-    at_bound: bool  # whether there is no best temperature but a limit
+    at_bound: bool  # whether there is no best temperature but a limit, or it lies beyond those that are tried
 
 
 def fit_temperature(
