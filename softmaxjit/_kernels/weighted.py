@@ -11,6 +11,7 @@ from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import (
+    POWER_MAGIC,
     add_exactly,
     both,
     larger,
@@ -33,8 +34,6 @@ from .weighted_any_range import finite_sum, infinite_sum, largest_weighted
 # terms, that float64 holds.
 _MODERATE_WEIGHT = 2.0**200
 _MODERATE_DISTANCE = 480.0
-
-_MAGIC = 1.5 * 2.0**52 + 1023  # see `power_of_two`
 
 
 class Ranges(NamedTuple):
@@ -114,7 +113,7 @@ def add_terms(total, lost, value, weight, largest):
     octaves = nearest_integer(distance * LOG2_E)
     e, e_error = exp_pair(distance, rest, octaves)
     term, error = multiply_exactly(weight, e)
-    scale = power_of_two(octaves + _MAGIC)
+    scale = power_of_two(octaves + POWER_MAGIC)
     total, rounded = add_exactly(total, term * scale)
     return total, lost + (rounded + (error + weight * e_error) * scale)
 

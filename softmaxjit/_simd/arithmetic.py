@@ -207,6 +207,10 @@ def both(typingctx, first, second):
     return first(first, first), generate
 
 
+# Added to a whole float64 k, it gives what `power_of_two` makes 2**k of.
+POWER_MAGIC = 1.5 * 2.0**52 + 1023
+
+
 @intrinsic
 def power_of_two(typingctx, shifted):
     """2**k where the low bits of `shifted` hold k plus the exponent bias, as adding a magic number leaves them."""

@@ -16,7 +16,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .._jit import compiled_as, helper
-from .arithmetic import fma, horner, multiply_exactly, power_of_two
+from .arithmetic import POWER_MAGIC, fma, horner, multiply_exactly, power_of_two
 from .exp import LN2, LN2_ERROR, REMAINDER
 from .memory import element_like
 from .target import target_has
@@ -124,7 +124,7 @@ def _exp_magic(array, octaves):
     if computed(array.dtype) == types.float32:
         of_zero = 1.5 * 2.0**23 + 8 * HEADROOM[types.float32]
         return lambda array, octaves: element_like(array, of_zero - 8.0 * octaves)
-    of_zero = 1.5 * 2.0**52 + 1023 + HEADROOM[types.float64]
+    of_zero = POWER_MAGIC + HEADROOM[types.float64]
     return lambda array, octaves: of_zero - octaves
 
 

@@ -6,7 +6,7 @@ They serve a single number and, lane by lane, a vector of them.
 import math
 
 from .._jit import helper
-from .arithmetic import add_exactly, horner, like, multiply_exactly, power_of_two, select
+from .arithmetic import POWER_MAGIC, add_exactly, horner, like, multiply_exactly, power_of_two, select
 from .exp import LN2, LN2_ERROR, leading_bits
 from .exp_scaled import N_BITS
 from .log import fraction_and_exponent
@@ -55,8 +55,6 @@ _ATANH = (
 )
 _SQRT2 = 1.4142135623730951
 
-_MAGIC = 1.5 * 2.0**52 + 1023  # see `power_of_two`
-
 
 @helper
 def _log_of_octave(f, f_error, k):
@@ -82,7 +80,7 @@ def _nearest_octave(x):
     """Return ``(k, 2**-k)``, k a whole float, with x / 2**k between 1/sqrt2 and sqrt2; x is a normal number above 0."""
     fraction, k = fraction_and_exponent(x)
     k = select(fraction * _SQRT2 < 1.0, k - 1.0, k)
-    return k, power_of_two(_MAGIC - k)
+    return k, power_of_two(POWER_MAGIC - k)
 
 
 @helper
