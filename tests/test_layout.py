@@ -22,6 +22,7 @@ COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "overload", "overload_me
 ARROWS = {
     "_carriers": set(),
     "_inlined": set(),
+    "_intrinsic": set(),
     "_cache": {"_trust"},
     "_deferred": set(),
     "_garbage": set(),
@@ -29,7 +30,7 @@ ARROWS = {
     "_trust": set(),
     "_threads": set(),
     "_pool": set(),
-    "_simd": {"_jit", "_carriers"},
+    "_simd": {"_jit", "_intrinsic", "_carriers"},
     "_kernels": {"_jit", "_simd"},
     "_plain": set(),
     "_plan": {"_kernels", "_plain", "_jit", "_carriers"},
@@ -40,7 +41,7 @@ ARROWS = {
     "_direct": {"_run", "_plan", "_kernels", "_simd", "_carriers"},
     "_warmup": {"_plan", "_jit", "_cache", "_kernels", "_carriers", "_threads"},
     "public": {"_warmup", "_args", "_direct", "_run", "_run_labelled", "_simd", "_jit", "_plain"},
-    "_overloads": {"public", "_args", "_jit", "_kernels", "_simd"},
+    "_overloads": {"public", "_args", "_jit", "_intrinsic", "_kernels", "_simd"},
     "__init__": {"public", "_overloads", "_garbage"},
     "_data": set(),
     # The last five to report on them, or to measure against the streaming copy.

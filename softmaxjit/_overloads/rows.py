@@ -6,9 +6,9 @@ import numpy as np
 from numba import types
 from numba.core.imputils import impl_ret_borrowed
 from numba.cpython.unsafe.tuple import tuple_setitem
-from numba.extending import intrinsic
 
 from .._args.values import TEMPERATURES
+from .._intrinsic import intrinsic
 from .._jit import compiled_as, routine
 from .axes import lengths_one, rows_last
 from .checks import absent

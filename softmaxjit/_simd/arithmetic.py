@@ -4,8 +4,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .._jit import helper
 from .target import target_has, target_is_x86
 from .vector import Vector, bits_type, broadcast, call_llvm, constant, element_of, mask_of, suffix, widest

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .._jit import compiled_as, helper
 from .arithmetic import POWER_MAGIC, fma, horner, multiply_exactly, power_of_two
 from .exp import LN2, LN2_ERROR, REMAINDER

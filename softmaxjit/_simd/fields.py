@@ -3,8 +3,8 @@
 from typing import Any
 
 from numba import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .memory import indices, loaded, stored
 from .vector import Vector
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .._jit import compiled_as, helper
 from .arithmetic import add_exactly
 from .vector import INT32, Vector, concatenated, split

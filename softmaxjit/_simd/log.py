@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .._jit import compiled_as
 from .arithmetic import add_to_larger, fma, is_finite, is_negative, like, polynomial, residue, select
 from .exp import LN2, LN2_ERROR, leading_bits

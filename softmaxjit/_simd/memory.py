@@ -9,8 +9,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .halves import narrowed, widened
 from .masked import MaskedData, joined_parts, mask_address, parts_of, unless_masked
 from .parts import first_lanes, load_first, store_first

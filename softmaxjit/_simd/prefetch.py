@@ -4,8 +4,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .masked import parts_of
 from .vector import INT32
 

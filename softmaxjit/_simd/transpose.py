@@ -10,8 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from .._intrinsic import intrinsic
 from .memory import indices, loaded, stored
 from .target import vector_bytes
 from .vector import INT32, concatenated, vector_of
