@@ -7,6 +7,7 @@ Without all that a first softmax takes 0.6 of the time (processor time of a proc
 
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import CPUDispatcher
@@ -60,16 +61,39 @@ class InlinedCompiler(LinkedCompiler):
 class _LinkedLibrary(JITCodeLibrary):
     """LLVM code that is there to be linked to other code.
 
-    Each function is still simplified by itself, which takes 2 % of the time: without that, softmax of (8, 200, 49)
-    along axis 1 took 1.1 of its time.
+    What it calls is linked to it when that other code asks for it, once for all, instead of to each piece on the way: a
+    first softmax takes 0.94 of the time.  Each function is still simplified by itself, without which softmax of (8, 200, 49)
+    along axis 1 took 1.1 of its time; with what LLVM does at its first level instead of the third, 1.01 to 1.03.
     """
 
-    def _optimize_final_module(self) -> None:
-        pass
+    _whole: Any = None  # what there is to link
 
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
+        """Let other code link it."""
+        self._raise_if_finalized()
         self._finalize_dynamic_globals()
+        self._reload_init.update(*[library._reload_init for library in self._linking_libraries])
         self._finalized = True
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.external:
+                function.linkage = "linkonce_odr"
+
+    def _get_module_for_linking(self) -> Any:
+        if self._whole is None:
+            self._whole = self._final_module.clone()
+            for library in self._called():
+                own = isinstance(library, _LinkedLibrary)
+                called = library._final_module if own else library._get_module_for_linking()
+                self._whole.link_in(called, preserve=True)
+        return self._whole
+
+    def _called(self) -> dict[Any, None]:
+        """Return the libraries of all that is called from here, and from there, each once."""
+        called: dict[Any, None] = {}
+        for library in self._linking_libraries:
+            if library not in called:
+                called |= {library: None, **(library._called() if isinstance(library, _LinkedLibrary) else {})}
+        return called
 
     def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
         self._ensure_finalized()
