@@ -62,8 +62,8 @@ class _LinkedLibrary(JITCodeLibrary):
     """LLVM code that is there to be linked to other code.
 
     What it calls is linked to it when that other code asks for it, once for all, instead of to each piece on the way: a
-    first softmax takes 0.94 of the time.  Each function is still simplified by itself, without which softmax of (8, 200, 49)
-    along axis 1 took 1.1 of its time; with what LLVM does at its first level instead of the third, 1.01 to 1.03.
+    first softmax takes 0.94 of the time.  Each function is still simplified by itself: without that, softmax of
+    (8, 200, 49) along axis 1 took 1.1 of its time, and 1.01 to 1.03 with LLVM's first level instead of its third.
     """
 
     _whole: Any = None  # what there is to link

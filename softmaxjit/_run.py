@@ -12,7 +12,7 @@ from . import _pool, _threads
 from ._args import Rows, reordered, widened
 from ._carriers import carried
 from ._jit import Kernel
-from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from ._kernels.temperature import as_operand
 from ._plan import PARTS_PER_THREAD, Facts, Plan, plan
 from ._simd.target import vector_bytes
 
@@ -31,16 +31,17 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, rows.temperature, where).reshape(-1)
         return rows
-    operands = (carried(rows.x), rows.where, rows.temperature, carried(rows.target))
-    _share_out(chosen, threads, partial(_rows_work, chosen.kernel, rows), _pieces(rows), operands)
+    temperature, kind = as_operand(rows.temperature)
+    operands = (carried(rows.x), rows.where, temperature, carried(rows.target))
+    _share_out(chosen, threads, partial(_rows_work, chosen.kernel, rows, kind), _pieces(rows), operands)
     return rows
 
 
-def _rows_work(kernel: Kernel, rows: Rows, parallel: bool) -> Work:
+def _rows_work(kernel: Kernel, rows: Rows, kind: Any, parallel: bool) -> Work:
     """Return what applies softmax or log_softmax."""
-    run = kernel.compiled(rows.x.dtype, _kind(rows.temperature), parallel=parallel, masked=rows.where is not None)
+    run = kernel.compiled(rows.x.dtype, kind, parallel=parallel, masked=rows.where is not None)
 
-    def work(x: Array, where: Array | None, temperature: float | Array, target: Array) -> None:
+    def work(x: Array, where: Array | None, temperature: Any, target: Array) -> None:
         run(_source(x, where), *_lengths(rows), temperature, target)
 
     return work
@@ -90,8 +91,9 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, cotangent, rows.temperature).reshape(-1)
         return rows
-    work_for = _kernel_alone(chosen.kernel, rows.x.dtype, _kind(rows.temperature))
-    operands = (carried(rows.x), carried(np.asarray(rows.second)), rows.n, rows.temperature, carried(rows.target))
+    temperature, kind = as_operand(rows.temperature)
+    work_for = _kernel_alone(chosen.kernel, rows.x.dtype, kind)
+    operands = (carried(rows.x), carried(np.asarray(rows.second)), rows.n, temperature, carried(rows.target))
     _share_out(chosen, threads, work_for, _pieces(rows), operands)
     return rows
 
@@ -159,11 +161,6 @@ def _source(x: Array, where: Array | None) -> Any:
 def _lengths(rows: Rows) -> tuple[int, ...]:
     """Return how long rows are, and, unless their elements are neighbours, how far apart these lie."""
     return (rows.n,) if rows.inner == 1 else (rows.n, rows.inner)
-
-
-def _kind(temperature: float | Array) -> Any:
-    """Return the Numba type of a temperature."""
-    return ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW
 
 
 def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Rows]:

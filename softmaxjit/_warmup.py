@@ -28,7 +28,7 @@ from ._kernels.descent import descend
 from ._kernels.judgement import judge_answers, judge_logits, judge_probabilities
 from ._kernels.likelihood import labelled_distances, likelihood_rows
 from ._kernels.targets import CLASSES, PROBABILITIES
-from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, ONE_OF_ANY_RANGE
 from ._kernels.vector_scaling import vector_scaling_rows
 from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, LONG_ROW, SHORT, WEIGHTED, Facts, is_long
 
@@ -86,25 +86,36 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
             if not is_long(Facts(operation, dtype, 1, LONG_ROW)):
                 tables.remove(LONG)
             kernels = [table[operation] for table in tables if operation in table]
-            found += [Task(kernel, dtype, *variant) for kernel in kernels for variant in variants]
+            found += [
+                Task(kernel, dtype, kinds, masked)
+                for kernel in kernels
+                for kinds, masked in variants
+                if ONE_OF_ANY_RANGE not in kinds or _takes_any_range(kernel, dtype)
+            ]
             if everything and dtype in COMPILED_DTYPES and operation in WEIGHTED:
                 found.append(Task(WEIGHTED[operation], dtype))
     return found + _tasks_of_float64(operations)
 
 
+def _takes_any_range(kernel: _jit.Kernel, dtype: "np.dtype[Any]") -> bool:
+    """Whether calls with any temperature go to a kernel, of those that take temperatures; see `plan`."""
+    return kernel in (*SHORT.values(), *ACROSS.values()) or (dtype in COMPILED_DTYPES and kernel not in LONG.values())
+
+
 def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everything: bool) -> list[Task]:
     """Return what operations on labelled rows of a dtype need: classes, or with everything also probabilities."""
-    temperatures = (ONE_FOR_ALL, ONE_FOR_EACH_ROW) if everything else (ONE_FOR_ALL,)
+    is_carried = dtype not in COMPILED_DTYPES  # then computed in copies of float32, where kernels write rows
+    extreme = () if is_carried else (ONE_OF_ANY_RANGE,)
+    temperatures = (ONE_FOR_ALL, *extreme, ONE_FOR_EACH_ROW) if everything else (ONE_FOR_ALL,)
     labels = (CLASSES, PROBABILITIES) if everything else (CLASSES,)
     of_losses = [(temperature, kind) for temperature in temperatures for kind in labels]
-    is_carried = dtype not in COMPILED_DTYPES  # then computed in copies of float32, where kernels write rows
     found = []
     if "cross_entropy" in operations:
         found += [Task(cross_entropy_rows, dtype, variant) for variant in of_losses]
     if "cross_entropy_and_grad" in operations and not is_carried:
         found += [Task(cross_entropy_and_grad_rows, dtype, variant) for variant in of_losses]
     if everything and not is_carried and {"cross_entropy", "cross_entropy_and_grad"} & {*operations}:
-        found += [Task(tempered_rows, dtype, (temperature,)) for temperature in temperatures]
+        found += [Task(tempered_rows, dtype, (kind,)) for kind in (ONE_OF_ANY_RANGE, ONE_FOR_EACH_ROW)]
     if "calibration" in operations:
         of_one_kind = (judge_logits, judge_probabilities, likelihood_rows, vector_scaling_rows)
         found += [Task(kernel, dtype) for kernel in of_one_kind]
@@ -133,7 +144,8 @@ def _variants(operation: str, everything: bool) -> list[tuple[tuple[numba.types.
     """Return for which temperatures there are kernels of an operation, each without and with a mask."""
     temperatures: list[tuple[numba.types.Type, ...]] = [()]
     if operation != "logsumexp":
-        temperatures = [(ONE_FOR_ALL,), (ONE_FOR_EACH_ROW,)] if everything else [(ONE_FOR_ALL,)]
+        kinds = (ONE_FOR_ALL, ONE_OF_ANY_RANGE, ONE_FOR_EACH_ROW) if everything else (ONE_FOR_ALL,)
+        temperatures = [(kind,) for kind in kinds]
     masks = (False, True) if everything and not operation.endswith("_vjp") else (False,)
     return [(temperature, masked) for temperature in temperatures for masked in masks]
 
@@ -146,7 +158,9 @@ def warm(task: Task, *, parallel: bool) -> Warmed:
     seconds = time.perf_counter() - start
     by_row = ONE_FOR_EACH_ROW in variant
     soft = PROBABILITIES in variant
-    kinds = ["a temperature for each row"] * by_row + ["probabilities as labels"] * soft + ["masked"] * masked
+    any_range = ONE_OF_ANY_RANGE in variant
+    kinds = ["a temperature for each row"] * by_row + ["a temperature of any range"] * any_range
+    kinds += ["probabilities as labels"] * soft + ["masked"] * masked
     kind = ", ".join(kinds)
     name = f"{kernel.body.__name__} ({kind})" if kind else kernel.body.__name__
     return Warmed(name, dtype.name, parallel, seconds, compiled=not dispatcher.stats.cache_hits)

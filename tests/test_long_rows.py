@@ -10,7 +10,7 @@ from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
 from softmaxjit._jit import Kernel
 from softmaxjit._kernels.sums import FLUSHED_ELEMENTS
-from softmaxjit._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from softmaxjit._kernels.temperature import as_operand
 from softmaxjit._plan import KERNELS, LONG, LONG_ROW
 
 from .exact import assert_same_bits
@@ -38,8 +38,8 @@ def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any,
         kernel.compiled(x.dtype, parallel=parallel)(carried(x), n, carried(out))
         return out
     out = x.copy()  # in place
-    kind = ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW
-    kernel.compiled(x.dtype, kind, parallel=parallel)(carried(out), n, temperature, carried(out))
+    operand, kind = as_operand(temperature)
+    kernel.compiled(x.dtype, kind, parallel=parallel)(carried(out), n, operand, carried(out))
     return out
 
 

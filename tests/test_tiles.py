@@ -10,7 +10,7 @@ import pytest
 from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
 from softmaxjit._jit import Kernel, routine
-from softmaxjit._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+from softmaxjit._kernels.temperature import as_operand
 from softmaxjit._kernels.tiles import aligned, tile_of
 from softmaxjit._plan import ACROSS, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW
 from softmaxjit._simd.memory import data_of, stream_offset
@@ -47,8 +47,8 @@ def run(kernel: Kernel, x: np.ndarray, lengths: tuple[int, ...], temperature: An
     """Run a kernel on arrays of any shape; without a temperature where that is None."""
     operands, kinds = (), ()
     if temperature is not None:
-        kinds = (ONE_FOR_ALL if isinstance(temperature, float) else ONE_FOR_EACH_ROW,)
-        operands = (temperature,)
+        operand, kind = as_operand(temperature)
+        operands, kinds = (operand,), (kind,)
     kernel.compiled(x.dtype, *kinds)(carried(x.reshape(-1)), *lengths, *operands, carried(out.reshape(-1)))
 
 

@@ -30,6 +30,7 @@ from .._simd.vector import Vector
 from .shift import column_maxima, row_extremes
 from .temperature import (
     LARGEST_TEMPERATURE,
+    ONE_FOR_ALL,
     SMALLEST_TEMPERATURE,
     is_direct,
     remaining,
@@ -126,25 +127,25 @@ def _prepare_rows(x, first, last, n, temperature, out):
     return implementation
 
 
-@helper
-def prepared(x, first, last, n, temperature, out):
+def prepared(x: Any, first: Any, last: Any, n: Any, temperature: Any, out: Any) -> Any:
     """Return where to read rows from: `x`, or `out` if one of their temperatures has to go into the elements first."""
-    for row in range(first, last if are_several(temperature) else first + 1):
-        if not is_direct(temperature_at(temperature, row)):
-            prepare_rows(x, first, last, n, temperature, out)
-            return moved(x, out)
-    return x
-
-
-def are_several(temperature: Any) -> Any:
-    """Whether there is a temperature for each row."""
     raise NotImplementedError("only inside compiled code")
 
 
-@compiled_as(are_several, inline=True)
-def _are_several(temperature):
+@compiled_as(prepared, inline=True)
+def _prepared(x, first, last, n, temperature, out):
+    if temperature == ONE_FOR_ALL:
+        return lambda x, first, last, n, temperature, out: x
     several = isinstance(temperature, types.Array)
-    return lambda temperature: several
+
+    def of_any_range(x, first, last, n, temperature, out):
+        for row in range(first, last if several else first + 1):
+            if not is_direct(temperature_at(temperature, row)):
+                prepare_rows(x, first, last, n, temperature, out)
+                return moved(x, out)
+        return x
+
+    return of_any_range
 
 
 # ----- tiles
@@ -175,14 +176,16 @@ def prepared_columns(
 
 @compiled_as(prepared_columns, inline=True)
 def _prepared_columns(tile, start, stride, n, temperature, first, count, memory):
-    if not isinstance(temperature, types.Array):
+    if temperature == ONE_FOR_ALL:
+        return lambda tile, start, stride, n, temperature, first, count, memory: temperature
+    if isinstance(temperature, types.BaseTuple):
 
-        def of_one_temperature(tile, start, stride, n, temperature, first, count, memory):
-            if not is_direct(temperature):
-                prepare_columns(tile, start, stride, n, temperature, scale_of(temperature))
-            return remaining(temperature)
+        def of_any_range(tile, start, stride, n, temperature, first, count, memory):
+            if not is_direct(temperature[0]):
+                prepare_columns(tile, start, stride, n, temperature[0], scale_of(temperature[0]))
+            return remaining(temperature[0])
 
-        return of_one_temperature
+        return of_any_range
 
     def of_several(tile, start, stride, n, temperature, first, count, memory):
         width = lanes(tile)

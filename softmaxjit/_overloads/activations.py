@@ -9,19 +9,20 @@ from numba.np.numpy_support import as_dtype
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.log_softmax import log_softmax_rows
 from .._kernels.softmax import softmax_rows
-from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
+from .._kernels.temperature import is_direct
 from ..activations import log_softmax, softmax
 from .axes import are_last, axes_of, is_last, row_length
 from .checks import (
     checked_array,
     checked_out,
-    checked_temperature,
     checked_where,
     number_of_axes,
     refuse_threads,
     result_element,
+    temperature_kind,
 )
 from .rows import (
+    OPERANDS,
     address,
     broadcast_rows,
     check_shape,
@@ -45,9 +46,10 @@ def _overload(function: Any, kernel: Kernel) -> None:
             return None
         dtype, in_order = form.dtype, form.in_order
         compute = kernel.compiled(dtype, form.temperature, masked=form.masked)
+        operand = OPERANDS[form.temperature]
 
         def implementation(x, axis=-1, temperature=1.0, where=None, out=None, threads=None):
-            return normalise(x, axis, temperature, where, out, dtype, in_order, compute)
+            return normalise(x, axis, temperature, where, out, dtype, in_order, operand, compute)
 
         return implementation
 
@@ -58,7 +60,8 @@ def _overload(function: Any, kernel: Kernel) -> None:
             return None
         dtype = form.dtype
         last = x.ndim - 1
-        compute = kernel.compiled(dtype, ONE_FOR_ALL)
+        compute = kernel.compiled(dtype, form.temperature)
+        operand = OPERANDS[form.temperature]
 
         # Each reference that is counted locks the memory: a row of ten float32 took 103 ns so, 74 without (one core
         # with AVX-512).
@@ -66,10 +69,10 @@ def _overload(function: Any, kernel: Kernel) -> None:
             distance = address(out) - address(x)
             apart = distance == 0 or abs(distance) >= x.nbytes
             if x.size > 0 and out.shape == x.shape and apart and is_last(axis, last) and is_direct(temperature):
-                compute(flat_view(x), x.shape[last], np.float64(temperature), flat_view(out))
+                compute(flat_view(x), x.shape[last], operand(np.float64(temperature)), flat_view(out))
                 retain(out)
             else:
-                normalise(x, axis, temperature, where, out, dtype, True, compute)  # retains it
+                normalise(x, axis, temperature, where, out, dtype, True, operand, compute)  # retains it
             return out
 
         return implementation
@@ -79,7 +82,7 @@ class _Form(NamedTuple):
     """What the types of arguments decide."""
 
     dtype: Any  # of the result
-    temperature: Any  # ONE_FOR_ALL or ONE_FOR_EACH_ROW
+    temperature: types.Type  # of what the kernel takes
     masked: bool
     in_order: bool  # where it is not, the rows go through a buffer, which is also the place of the result
     direct: bool  # whether the arguments may be what a kernel takes as it is
@@ -91,20 +94,20 @@ def _checked(x: Any, axis: Any, temperature: Any, where: Any, out: Any, threads:
     checked_array("x", x)
     number_of_axes(x, axis)
     element = result_element("x", x.dtype)
-    each_row = checked_temperature(x, temperature)
+    kind = temperature_kind(x, temperature)
     masked = checked_where(x, where)
     has_out = checked_out(out, element, x.ndim)
     in_order = not has_out or out.layout == "C"
     one_temperature = not isinstance(temperature, types.Array)
     direct = has_out and in_order and x.layout == "C" and x.dtype == element and not masked and one_temperature
-    return _Form(as_dtype(element), ONE_FOR_EACH_ROW if each_row else ONE_FOR_ALL, masked, in_order, direct)
+    return _Form(as_dtype(element), kind, masked, in_order, direct)
 
 
 @routine
-def normalise(x, axis, temperature, where, out, dtype, in_order, compute):
+def normalise(x, axis, temperature, where, out, dtype, in_order, operand, compute):
     """Make rows of the arguments and run a kernel on them."""
     is_axis = axes_of(x, axis)
-    tau = temperatures(x, is_axis, temperature)
+    tau = operand(temperatures(x, is_axis, temperature))
     mask = broadcast_rows(x, is_axis, where, np.bool_, refuse_where)
     check_shape(out, x.shape)
     result = np.empty(x.shape, dtype) if out is None else out

@@ -6,6 +6,7 @@ from numba import types
 from numba.core import errors
 
 from .._args.values import AXES, TEMPERATURES
+from .._kernels.temperature import ONE_FOR_EACH_ROW, ONE_OF_ANY_RANGE, as_operand
 
 ELEMENTS = "float32, float64, integers or bool in compiled code"
 
@@ -62,15 +63,19 @@ def number_of_axes(x: Any, axis: Any) -> int:
     raise errors.NumbaTypeError(f"axis has type {axis}; accepted are {AXES}")
 
 
-def checked_temperature(x: Any, temperature: Any) -> bool:
-    """Return whether there is one temperature for each row."""
+def temperature_kind(x: Any, temperature: Any) -> types.Type:
+    """Return the Numba type of what a kernel takes for a temperature."""
     number = types.Integer | types.Float | types.Boolean
     if isinstance(temperature, types.Array) and isinstance(temperature.dtype, number):
         if temperature.ndim > x.ndim:
             raise errors.NumbaTypeError(f"temperature has {temperature.ndim} dimensions; accepted are up to {x.ndim}")
-        return temperature.ndim > 0
-    if isinstance(temperature, number | types.Omitted | float | int):
-        return False
+        return ONE_FOR_EACH_ROW if temperature.ndim > 0 else ONE_OF_ANY_RANGE
+    if isinstance(temperature, types.Omitted):
+        temperature = temperature.value
+    if isinstance(temperature, number):
+        return ONE_OF_ANY_RANGE
+    if isinstance(temperature, float | int):
+        return as_operand(float(temperature))[1]
     raise errors.NumbaTypeError(f"temperature has type {temperature}; accepted are {TEMPERATURES}")
 
 

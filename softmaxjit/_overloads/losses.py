@@ -11,10 +11,10 @@ from .._jit import compiled_as, routine
 from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from .._kernels.targets import PROBABILITIES
-from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, is_direct
+from .._kernels.temperature import is_direct
 from ..losses import REDUCTIONS, cross_entropy, cross_entropy_and_grad
 from .axes import are_last, axes_of, row_length
-from .checks import absent, checked_out, checked_temperature, number_of_axes, refuse_threads, result_element
+from .checks import absent, checked_out, number_of_axes, refuse_threads, result_element, temperature_kind
 from .gradients import check_positive
 from .labelled import (
     check_probabilities,
@@ -25,7 +25,17 @@ from .labelled import (
     refuse_probabilities,
     weights_of,
 )
-from .rows import broadcast_rows, check_shape, contiguous, flat_view, overlap, put_rows, row_order, temperatures
+from .rows import (
+    OPERANDS,
+    broadcast_rows,
+    check_shape,
+    contiguous,
+    flat_view,
+    overlap,
+    put_rows,
+    row_order,
+    temperatures,
+)
 from .sums import no_lengths, number_of_rows, other_lengths
 
 FLOAT64 = np.dtype(np.float64)
@@ -45,11 +55,12 @@ class Chosen:
         if self.soft and types.float64 in (element, labels.dtype):
             element = types.float64
         self.element, self.dtype = element, as_dtype(element)
-        self.temperature = ONE_FOR_EACH_ROW if checked_temperature(logits, temperature) else ONE_FOR_ALL
+        self.temperature = temperature_kind(logits, temperature)
         checked_weight("weight", weight)
         if not absent(ignored) and (self.soft or not isinstance(ignored, types.Integer)):
             raise errors.NumbaTypeError(f"ignore_index has type {ignored}; accepted are None and, of classes, integers")
         self.reduction = constant_of("reduction", reduction, REDUCTIONS)
+        self.operand = OPERANDS[self.temperature]
         self.prepare = tempered_rows.compiled(self.dtype, self.temperature)
         self.total = total_of.compiled(FLOAT64)
         self.some_shape = (0,) * (logits.ndim - 1)
@@ -74,7 +85,7 @@ def _cross_entropy(
     compute = cross_entropy_rows.compiled(chosen.dtype, chosen.temperature, chosen.kind)
     if checked_out(out, chosen.element, logits.ndim - 1) and chosen.reduction != "none":
         raise errors.NumbaTypeError('out is accepted in compiled code only with reduction="none"')
-    dtype, prepare, total = chosen.dtype, chosen.prepare, chosen.total
+    dtype, operand, prepare, total = chosen.dtype, chosen.operand, chosen.prepare, chosen.total
     shape_of, some_shape, mode = chosen.shape, chosen.some_shape, chosen.reduction
     finish = to_each if mode == "none" else to_number
 
@@ -103,12 +114,12 @@ def _cross_entropy(
         if logits.size > 0:
             if are_last(is_axis) and not needs_preparing(tau):
                 rows = flat_view(contiguous(logits, dtype))
-                compute(rows, n, tau, truth, weights, np.float64(label_smoothing), losses)
+                compute(rows, n, operand(tau), truth, weights, np.float64(label_smoothing), losses)
             else:
                 copy = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
                 if needs_preparing(tau):
-                    prepare(copy, n, tau, copy)
-                compute(copy, n, tau, truth, weights, np.float64(label_smoothing), losses)
+                    prepare(copy, n, operand(tau), copy)
+                compute(copy, n, operand(tau), truth, weights, np.float64(label_smoothing), losses)
         divisor = divisor_of(truth, weights, count, total) if mode == "mean" else 1.0
         return finish(losses, shape, divisor, total, dtype, out)
 
@@ -132,7 +143,7 @@ def _cross_entropy_and_grad(
     chosen = Chosen(logits, labels, axis, temperature, weight, ignore_index, reduction)
     compute = cross_entropy_and_grad_rows.compiled(chosen.dtype, chosen.temperature, chosen.kind)
     in_order = not checked_out(out, chosen.element, logits.ndim) or out.layout == "C"
-    dtype, prepare, total = chosen.dtype, chosen.prepare, chosen.total
+    dtype, operand, prepare, total = chosen.dtype, chosen.operand, chosen.prepare, chosen.total
     shape_of, some_shape, mode = chosen.shape, chosen.some_shape, chosen.reduction
     finish = to_each if mode == "none" else to_number
 
@@ -165,12 +176,12 @@ def _cross_entropy_and_grad(
             direct = in_order and are_last(is_axis) and not needs_preparing(tau)
             if direct and not overlap(logits, out):
                 rows = flat_view(contiguous(logits, dtype))
-                compute(rows, n, tau, truth, weights, smoothing, 1.0 / divisor, losses, flat_view(result))
+                compute(rows, n, operand(tau), truth, weights, smoothing, 1.0 / divisor, losses, flat_view(result))
             else:
                 copy = row_order(logits, logits.shape, is_axis, np.empty(logits.size, dtype))
                 if needs_preparing(tau):
-                    prepare(copy, n, tau, copy)
-                compute(copy, n, tau, truth, weights, smoothing, 1.0 / divisor, losses, copy)
+                    prepare(copy, n, operand(tau), copy)
+                compute(copy, n, operand(tau), truth, weights, smoothing, 1.0 / divisor, losses, copy)
                 put_rows(copy, is_axis, result)
         return finish(losses, shape, divisor, total, dtype, None), result
 

@@ -10,6 +10,7 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 from .._args.values import TEMPERATURES
 from .._intrinsic import intrinsic
 from .._jit import compiled_as, routine
+from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, ONE_OF_ANY_RANGE
 from .axes import lengths_one, rows_last
 from .checks import absent
 
@@ -216,6 +217,22 @@ def checked_temperature(temperature):
     if not temperature >= 0:
         raise ValueError(BAD_TEMPERATURE)
     return np.float64(temperature)
+
+
+@routine
+def as_it_is(temperature):
+    """Return the temperature."""
+    return temperature
+
+
+@routine
+def in_a_tuple(temperature):
+    """Return the temperature in a tuple."""
+    return (temperature,)
+
+
+# What makes of float64 temperatures the operand of a kernel that is compiled for a `temperature_kind`.
+OPERANDS = {ONE_FOR_ALL: as_it_is, ONE_OF_ANY_RANGE: in_a_tuple, ONE_FOR_EACH_ROW: as_it_is}
 
 
 def broadcast_rows(x: Any, is_axis: Any, other: Any, dtype: Any, refuse: Any) -> Any:

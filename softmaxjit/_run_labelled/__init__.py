@@ -11,7 +11,6 @@ from .._args.labels import Labelled
 from .._carriers import carrier_of
 from .._kernels.cross_entropy import total_of
 from .._kernels.targets import CLASSES, PROBABILITIES
-from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from .._plan import COMPILED_DTYPES, PARALLEL_ELEMENTS
 
 Array = np.ndarray[Any, Any]
@@ -31,10 +30,9 @@ def has_kernel(dtype: "np.dtype[Any]") -> bool:
     return not config.DISABLE_JIT and (dtype in COMPILED_DTYPES or carrier_of(dtype) != dtype)
 
 
-def kinds(rows: Labelled) -> tuple[Any, Any]:
-    """Return the Numba types of temperature and labels."""
-    tau = ONE_FOR_ALL if isinstance(rows.temperature, float) else ONE_FOR_EACH_ROW
-    return tau, PROBABILITIES if rows.soft else CLASSES
+def kind_of_labels(rows: Labelled) -> Any:
+    """Return the Numba type of labels."""
+    return PROBABILITIES if rows.soft else CLASSES
 
 
 def total(numbers: Array) -> Any:

@@ -13,7 +13,7 @@ from .._carriers import carried
 from .._kernels import descent, newton
 from .._kernels.likelihood import DISTANCES, MOMENTS, labelled_distances, likelihood_rows
 from .._kernels.vector_scaling import DERIVATIVES, PARTS, vector_scaling_rows
-from . import FLOAT64, Array, granted, has_kernel, kinds
+from . import FLOAT64, Array, granted, has_kernel, kind_of_labels
 
 # Plain numbers: to compile them would take longer than they ever take.
 search_from: Callable[[float], newton.Search] = getattr(newton.search_from, "py_func", newton.search_from)
@@ -27,7 +27,7 @@ def run_distances(rows: Labelled, weight: Array, threads: int | None) -> tuple[A
             return _plain_labelled.distances(rows.x.reshape(-1, rows.n), rows.labels, weight)
     out, mass = np.empty(DISTANCES), np.empty(math.prod(rows.shape) if rows.soft else 0)
     with granted(rows.x.size, threads) as number:
-        kernel = labelled_distances.compiled(rows.x.dtype, kinds(rows)[1], parallel=number > 1)
+        kernel = labelled_distances.compiled(rows.x.dtype, kind_of_labels(rows), parallel=number > 1)
         labels = carried(rows.labels) if rows.soft else rows.labels
         kernel(carried(rows.x), rows.n, labels, rows.weight, weight, mass, out)
     return out, mass if rows.soft else weight

@@ -9,8 +9,8 @@ from .._args.labels import Labelled
 from .._carriers import carried
 from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
-from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from . import Array, granted, has_kernel, kinds
+from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, as_operand
+from . import Array, granted, has_kernel, kind_of_labels
 
 
 def run_cross_entropy(rows: Labelled, smoothing: float, threads: int | None) -> Array:
@@ -22,9 +22,10 @@ def run_cross_entropy(rows: Labelled, smoothing: float, threads: int | None) -> 
         return _plain(rows, smoothing)[0]
     with granted(rows.x.size, threads) as number:
         rows = _prepared(rows, number > 1)
-        kernel = cross_entropy_rows.compiled(rows.x.dtype, *kinds(rows), parallel=number > 1)
+        temperature, kind = as_operand(rows.temperature)
+        kernel = cross_entropy_rows.compiled(rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1)
         labels = carried(rows.labels) if rows.soft else rows.labels
-        kernel(carried(rows.x), rows.n, rows.temperature, labels, rows.weight, smoothing, losses)
+        kernel(carried(rows.x), rows.n, temperature, labels, rows.weight, smoothing, losses)
     return losses
 
 
@@ -41,8 +42,9 @@ def run_cross_entropy_and_grad(
         return losses
     with granted(rows.x.size, threads) as number:
         rows = _prepared(rows, number > 1)
-        kernel = cross_entropy_and_grad_rows.compiled(rows.x.dtype, *kinds(rows), parallel=number > 1)
-        kernel(rows.x, rows.n, rows.temperature, rows.labels, rows.weight, smoothing, scale, losses, target)
+        temperature, kind = as_operand(rows.temperature)
+        kernel = cross_entropy_and_grad_rows.compiled(rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1)
+        kernel(rows.x, rows.n, temperature, rows.labels, rows.weight, smoothing, scale, losses, target)
     return losses
 
 
@@ -61,6 +63,7 @@ def _prepared(rows: Labelled, parallel: bool) -> Labelled:
         return rows
     x = rows.x.astype(np.float32) if rows.x.dtype.itemsize == 2 else rows.x
     copy = np.empty_like(x)
-    tempered_rows.compiled(x.dtype, kinds(rows)[0], parallel=parallel)(x, rows.n, tau, copy)
+    operand, kind = as_operand(tau)
+    tempered_rows.compiled(x.dtype, kind, parallel=parallel)(x, rows.n, operand, copy)
     labels = rows.labels.astype(x.dtype) if rows.soft else rows.labels
     return rows._replace(x=copy, labels=labels)
