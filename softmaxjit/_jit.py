@@ -6,7 +6,7 @@ on-disk cache would keep the result.
 * ``fastmath=False``: the order of sums and the handling of NaN and infinities are part of the contract.
 * ``error_model="numpy"``: Python's adds a branch at every division (0.9 instead of 0.2 ns an element).
 * ``nogil=True``: kernels touch no Python object.
-* ``_nrt=True``: references to arrays are counted, but where `compiled_as` is told otherwise.
+* ``_nrt=True``: references to arrays are counted, but where `compiled_as` or `kernel` is told otherwise.
 * ``boundscheck=None``: ``NUMBA_BOUNDSCHECK`` decides; it is part of the stamp below.
 
 Every compiled function is renamed to carry a stamp of the package's source and of what it is compiled for.  Numba's
@@ -228,11 +228,17 @@ class Kernel:
     signature : callable
         Maps the input's type, the result's, and the types of what may be of several to all argument types.  The input
         is an array or, if it is masked, a tuple of that and an array of bool.
+    counted : bool
+        Whether references to arrays are counted.  A body that makes none, and calls nothing that returns one, does
+        without: serial, for elements that need no carrier, and for variants that are no arrays.
     """
 
-    def __init__(self, body: Callable[..., Any], signature: Callable[..., tuple[types.Type, ...]]) -> None:
+    def __init__(
+        self, body: Callable[..., Any], signature: Callable[..., tuple[types.Type, ...]], *, counted: bool
+    ) -> None:
         self.body = body
         self._signature = signature
+        self._counted = counted
         self._compiled: dict[tuple[Any, ...], Any] = {}
         # Several kernels may be made by one factory.
         name = (body.__module__, body.__name__)
@@ -272,7 +278,10 @@ class Kernel:
         kinds = [re.sub(r"\W+", "", str(kind)) for kind in variant] + ["masked"] * masked
         name = (self._ordinal, dtype.name, *kinds, "parallel" if parallel else "serial")
         # C code calls no kernels, so no entry for it is compiled.
-        dispatcher = numba.njit(parallel=parallel, no_cfunc_wrapper=True, **_OPTIONS)(_renamed(self.body, *name))
+        arrays = any(isinstance(kind, types.Array) for kind in variant)
+        counted = self._counted or parallel or arrays or carrier_of(dtype) != dtype
+        options = {**_OPTIONS, "_nrt": counted, "parallel": parallel, "no_cfunc_wrapper": True}
+        dispatcher = numba.njit(**options)(_renamed(self.body, *name))
         enable_cache(dispatcher)
         with collection_put_off():
             dispatcher.compile(types.void(*self._signature(source, result, *variant)))
@@ -280,9 +289,11 @@ class Kernel:
         return _without_address(dispatcher)
 
 
-def kernel(signature: Callable[..., tuple[types.Type, ...]]) -> Callable[[Callable[..., Any]], Kernel]:
+def kernel(
+    signature: Callable[..., tuple[types.Type, ...]], *, counted: bool = True
+) -> Callable[[Callable[..., Any]], Kernel]:
     """Decorate a kernel body; see `Kernel`."""
-    return lambda body: Kernel(body, signature)
+    return lambda body: Kernel(body, signature, counted=counted)
 
 
 def cache_directory() -> str:

@@ -50,6 +50,15 @@ def sums(x, where, tau, out):
 
 
 @njit
+def with_out(x, out, zero):
+    softmax(x, out=out)
+    softmax(x, 0, out=out)
+    log_softmax(x, temperature=zero, out=out)
+    kept = softmax(x, temperature=zero, out=out)
+    return log_softmax(x, out=out), kept, softmax(x, 0, out=out)
+
+
+@njit
 def at_temperature(x, tau):
     return softmax(x, temperature=tau)
 
@@ -57,6 +66,7 @@ def at_temperature(x, tau):
 NJIT = {
     "activations": lambda: activations(X, WHERE, TAU, np.empty_like(X)),
     "sums": lambda: sums(X, WHERE, TAU, np.empty_like(X)),
+    "with out": lambda: with_out(X, np.empty_like(X), 0.0),
 }
 
 
@@ -104,6 +114,28 @@ def kept_by_errors() -> list[list[int]]:
 def test_nothing_is_kept(warm_cache: Path) -> None:
     script = "import json; from tests.test_leaks import all_kept; print(json.dumps(all_kept()))"
     assert run(script, warm_cache, NUMBA_NRT_STATS="1") == {}
+
+
+def test_a_row_with_out_touches_no_counter(tmp_path: Path) -> None:
+    """To change one locks the memory: the next row would begin only when this one is done."""
+    script = """
+    import json
+    import re
+    import numpy as np
+    from numba import njit
+    from softmaxjit import log_softmax, softmax
+
+    @njit
+    def rows(x, out):
+        softmax(x, out=out)
+
+    rows(np.ones(10), np.ones(10))
+    (code,) = rows.inspect_llvm().values()
+    bodies = {name: body for name, body in re.findall(r"^define [^@]*@(\\S+?)\\(.*?\\{(.*?)^\\}", code, re.M | re.S)}
+    (kernel,) = [body for name, body in bodies.items() if "softmax_rows" in name]
+    print(json.dumps([kernel.count("NRT_"), len(kernel) > 1000]))
+    """
+    assert run(script, tmp_path / "cache", SOFTMAXJIT_CACHE="0") == [0, True]
 
 
 def test_an_error_keeps_no_more_than_numba_does_at_any_error(warm_cache: Path) -> None:

@@ -121,7 +121,7 @@ def softmax_vjp_element(p, g, high, low, temperature, plain):
     return select(p == 0, p * g, p * quotient(distance, temperature))
 
 
-@kernel(lambda x, out, temperature: (x, x, types.intp, temperature, out))
+@kernel(lambda x, out, temperature: (x, x, types.intp, temperature, out), counted=False)
 def softmax_vjp_rows(probs, cotangent, n, temperature, out):
     """``probs * (cotangent - sum(probs * cotangent)) / temperature`` of every n elements; `out` may be either."""
     for row in prange(probs.size // n):
@@ -171,7 +171,7 @@ def _probability(v):
     return lambda v: select(v < lowest, 0, exp(larger(lowest, v)))  # in this order a NaN stays
 
 
-@kernel(lambda x, out, temperature: (x, x, types.intp, temperature, out))
+@kernel(lambda x, out, temperature: (x, x, types.intp, temperature, out), counted=False)
 def log_softmax_vjp_rows(log_probs, cotangent, n, temperature, out):
     """``(cotangent - exp(log_probs) * sum(cotangent)) / temperature`` of every n elements; `out` may be either."""
     for row in prange(log_probs.size // n):

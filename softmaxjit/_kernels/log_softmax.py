@@ -105,7 +105,7 @@ def log_softmax_block(x, first, last, n, temperature, out, far):
             tau = next_tau
 
 
-@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out), counted=False)
 def log_softmax_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = out.size // n

@@ -100,7 +100,7 @@ def logsumexp_of_row(x, start, n, largest, log, log_error):
     return total + (error + log_error) if abs(total) < np.inf else total
 
 
-@kernel(lambda x, out: (x, types.intp, out))
+@kernel(lambda x, out: (x, types.intp, out), counted=False)
 def logsumexp_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`."""
     for row in prange(out.size):

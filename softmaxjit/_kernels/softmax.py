@@ -168,7 +168,7 @@ def _softmax_block(x, first, last, n, temperature, out, far):
     return with_scratch
 
 
-@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out), counted=False)
 def softmax_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`."""
     rows = out.size // n

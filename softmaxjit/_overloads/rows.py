@@ -156,6 +156,17 @@ def retain(typingctx, x):
 
 
 @intrinsic
+def release(typingctx, x):
+    """Count one reference to an array less."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        context.subtarget(enable_nrt=True).nrt.decref(builder, x, args[0])
+        return context.get_dummy_value()
+
+    return types.void(x), generate
+
+
+@intrinsic
 def address(typingctx, x):
     """Return the address of an array's first element."""
 
