@@ -113,15 +113,18 @@ def same_shape(
     entry = entries[dtype] if small else entries.on_threads(dtype, size // x.shape[-1], x.shape[-1], threads)
     if entry is None:
         return None
+    shape = (size,) if ndim == 1 else x.shape
     if out is None:
-        out = empty(size if ndim == 1 else x.shape, dtype)
-    elif not takes(out, dtype, x.shape, flags, x):
+        out = empty(shape, dtype)
+    elif not takes(out, dtype, shape, flags, x):
         return None
     if ndim == 1:
         entry(x, size, temperature, out)
     else:
-        n = x.shape[-1]
-        if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n, vector_bytes()):
+        n = shape[-1]
+        rows = size // n
+        candidates = small and n <= LONGEST_SHORT and rows >= SHORT_ROWS
+        if candidates and are_short(entries.operation, dtype, rows, n, vector_bytes()):
             entry = OF_SHORT_ROWS[entries.operation][dtype]
         entry(x.ravel(), n, temperature, out.ravel())  # type: ignore[misc]
     result: Array = out
@@ -160,7 +163,9 @@ def reduced(
         result = out
     else:
         return None
-    if small and n <= LONGEST_SHORT and are_short(entries.operation, dtype, size // n, n, vector_bytes()):
+    rows = size // n
+    candidates = small and n <= LONGEST_SHORT and rows >= SHORT_ROWS
+    if candidates and are_short(entries.operation, dtype, rows, n, vector_bytes()):
         entry = OF_SHORT_ROWS[entries.operation][dtype]
     entry(x.ravel(), n, result.ravel())  # type: ignore[misc]
     return result if left or out is not None else result[()]
