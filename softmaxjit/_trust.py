@@ -36,6 +36,13 @@ def _objection(path: Path, directory: str, owners: Collection[int]) -> str | Non
         status = path.lstat()
     except FileNotFoundError:  # it would be made by this user
         return None
+    # To open a pipe, or some devices, is to wait.
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        return f"{path} is neither a file nor a directory"
+    return _objection_to_users(path, status, directory, owners)
+
+
+def _objection_to_users(path: Path, status: os.stat_result, directory: str, owners: Collection[int]) -> str | None:
     if status.st_uid not in owners:
         return f"{path} belongs to user {status.st_uid}, not to user {os.geteuid()} or root"
     is_safely_shared = status.st_mode & stat.S_ISVTX and path != Path(directory).resolve()

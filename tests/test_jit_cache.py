@@ -4,6 +4,7 @@ A miniature package with the real `_jit.py` and what it imports shows most of it
 """
 
 import compileall
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -555,6 +556,18 @@ def test_a_damaged_file_means_compiling_again_and_then_hitting(warm: tuple[Path,
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(DAMAGES, pool.map(reports, DAMAGES), strict=True))
     assert found == {name: [{"values": RIGHT, "hits": 0}, {"values": RIGHT, "hits": 1}] for name in DAMAGES}
+
+
+@pytest.mark.parametrize("kind", [".nbi", ".nbc"])
+def test_a_pipe_in_place_of_a_file_means_compiling_again(kind: str, warm: tuple[Path, Path], tmp_path: Path) -> None:
+    packages, filled = warm
+    cache = tmp_path / "cache"
+    shutil.copytree(filled, cache)
+    file = only(cache, kind)
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    report = REPORT.replace("import json", "import warnings; warnings.simplefilter('ignore'); import json", 1)
+    assert run(report, cache, packages) == {"values": RIGHT, "hits": 0}
 
 
 def test_code_of_an_older_source_under_a_new_name_is_not_run(packages: Path, cache: Path) -> None:
