@@ -90,6 +90,15 @@ OF_SHORT_ROWS = {
 }
 
 
+def entry_for(entries: Entries, dtype: DType, rows: int, n: int, threads: int | None) -> Entry | None:
+    """Return what takes rows of n elements."""
+    if rows * n >= PARALLEL_ELEMENTS or threads is not None:
+        return entries.on_threads(dtype, rows, n, threads)
+    if n <= LONGEST_SHORT and rows >= SHORT_ROWS and are_short(entries.operation, dtype, rows, n, vector_bytes()):
+        return OF_SHORT_ROWS[entries.operation][dtype]
+    return entries[dtype]
+
+
 def same_shape(
     entries: Entries, x: Any, axis: Any, temperature: Any, where: Any, out: Any, threads: Any
 ) -> Array | None:
@@ -109,11 +118,11 @@ def same_shape(
     if not (ndim and size and (flags.carray or (flags.c_contiguous and flags.aligned))):
         return None
     dtype = x.dtype
-    small = size < PARALLEL_ELEMENTS and threads is None
-    entry = entries[dtype] if small else entries.on_threads(dtype, size // x.shape[-1], x.shape[-1], threads)
+    shape = (size,) if ndim == 1 else x.shape
+    n = shape[-1]
+    entry = entry_for(entries, dtype, size // n, n, threads)
     if entry is None:
         return None
-    shape = (size,) if ndim == 1 else x.shape
     if out is None:
         out = empty(shape, dtype)
     elif not takes(out, dtype, shape, flags, x):
@@ -121,12 +130,7 @@ def same_shape(
     if ndim == 1:
         entry(x, size, temperature, out)
     else:
-        n = shape[-1]
-        rows = size // n
-        candidates = small and n <= LONGEST_SHORT and rows >= SHORT_ROWS
-        if candidates and are_short(entries.operation, dtype, rows, n, vector_bytes()):
-            entry = OF_SHORT_ROWS[entries.operation][dtype]
-        entry(x.ravel(), n, temperature, out.ravel())  # type: ignore[misc]
+        entry(x.ravel(), n, temperature, out.ravel())
     result: Array = out
     return result
 
@@ -152,8 +156,7 @@ def reduced(
         return None
     dtype = x.dtype
     n = shape[-1]
-    small = size < PARALLEL_ELEMENTS and threads is None
-    entry = entries[dtype] if small else entries.on_threads(dtype, size // n, n, threads)
+    entry = entry_for(entries, dtype, size // n, n, threads)
     if entry is None:
         return None
     left = (*shape[:-1], 1) if keepdims else shape[:-1]
@@ -163,11 +166,7 @@ def reduced(
         result = out
     else:
         return None
-    rows = size // n
-    candidates = small and n <= LONGEST_SHORT and rows >= SHORT_ROWS
-    if candidates and are_short(entries.operation, dtype, rows, n, vector_bytes()):
-        entry = OF_SHORT_ROWS[entries.operation][dtype]
-    entry(x.ravel(), n, result.ravel())  # type: ignore[misc]
+    entry(x.ravel(), n, result.ravel())
     return result if left or out is not None else result[()]
 
 
@@ -198,8 +197,7 @@ def two_operands(
         return None
     dtype = first.dtype
     n = shape[-1]
-    small = size < PARALLEL_ELEMENTS and threads is None
-    entry = entries[dtype] if small else entries.on_threads(dtype, size // n, n, threads)
+    entry = entry_for(entries, dtype, size // n, n, threads)
     if entry is None or cotangent.dtype != dtype:
         return None
     if out is None:

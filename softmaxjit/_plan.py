@@ -117,7 +117,7 @@ def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, vector_
     """Whether rows, contiguous and unweighted, have a kernel that takes several at once."""
     if operation not in SHORT or rows < SHORT_ROWS:
         return False
-    return n <= SHORT_ROW[operation][vector_bytes][max(4, dtype.itemsize)]
+    return n <= SHORT_ROW[operation][vector_bytes].get(max(4, dtype.itemsize), 0)
 
 
 def is_long(facts: Facts) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from softmaxjit import _direct, log_softmax, log_softmax_vjp, logsumexp, softmax, softmax_vjp
+from softmaxjit._jit import Kernel
 from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from softmaxjit._plan import LONG_ROW, PARALLEL_ELEMENTS
 
@@ -338,3 +339,29 @@ def test_without_the_jit_no_call_is_direct(tmp_path: Path) -> None:
     assert results[1] == pytest.approx(1)
     assert results[2] == [-3.0] * 4
     assert compiled == 0
+
+
+@pytest.mark.parametrize("shape", [(10,), (4, 10), (32, 10), (32, 1000), (PARALLEL_ELEMENTS // 10 + 1, 10)])
+@pytest.mark.parametrize("function", [softmax, log_softmax, logsumexp])
+def test_a_call_asks_for_one_kernel(
+    function: Callable[..., Any], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes seconds to compile."""
+    asked_for = []
+    compiled = Kernel.compiled
+
+    def counting(self: Kernel, *variant: Any, **options: Any) -> Any:
+        asked_for.append(self.body.__name__)
+        return compiled(self, *variant, **options)
+
+    monkeypatch.setattr(Kernel, "compiled", counting)
+    operation = function.__name__
+    monkeypatch.setattr(_direct, operation.upper(), fresh(getattr(_direct, operation.upper())))
+    monkeypatch.setitem(_direct.OF_SHORT_ROWS, operation, fresh(_direct.OF_SHORT_ROWS[operation]))
+    function(f32(*shape), threads=1 if math.prod(shape) >= PARALLEL_ELEMENTS else None)
+    assert len({*asked_for}) == 1
+
+
+def fresh(entries: _direct.Entries) -> _direct.Entries:
+    """Return entries that have not been asked for anything."""
+    return _direct.Entries(entries.operation, *entries._variant, rows=entries._rows)
