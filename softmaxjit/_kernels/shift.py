@@ -10,7 +10,9 @@ from .._jit import compiled_as, helper
 from .._simd.arithmetic import both, fma, larger, like, magnitude, nearest_integer, polynomial, residue, select, smaller
 from .._simd.exp import LN2, LOG2_E
 from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
+from .._simd.half_extremes import BITS_LANES, extremes_by_bits
 from .._simd.lanes import largest_lane, smallest_lane, widen
+from .._simd.masked import MaskedData
 from .._simd.memory import element_like, lanes, load, load_part, splat
 from .._simd.pairs import exp_pair
 from .._simd.vector import Vector, computed
@@ -73,9 +75,29 @@ class Shift(NamedTuple):
     plain: Any  # nor care about underflow in the scaling pass
 
 
-@helper
-def row_extremes(x, start, n):
+def row_extremes(x: Any, start: Any, n: Any) -> Any:
     """Return the largest and the smallest element of ``x[start : start + n]``; NaN are passed over."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(row_extremes, inline=True)
+def _row_extremes(x, start, n):
+    if isinstance(x, MaskedData) or x.dtype == computed(x.dtype):
+        return lambda x, start, n: extremes_of_numbers(x, start, n)
+
+    def of_halves(x, start, n):
+        if n >= BITS_LANES:
+            found, largest, smallest = extremes_by_bits(x, start, n)
+            if found:
+                return largest, smallest
+        return extremes_of_numbers(x, start, n)
+
+    return of_halves
+
+
+@helper
+def extremes_of_numbers(x, start, n):
+    """Return the extremes of elements that have to become what they are computed in."""
     width = lanes(x)
     end = start + n
     high = high2 = splat(x, -np.inf)

@@ -49,6 +49,11 @@ def narrowed(context: Any, builder: Any, element: types.Type, value: Any) -> Any
     return value
 
 
+def infinity_bits(element: types.Type) -> int:
+    """Return the bits of infinity in an array of Numba type `element`, one of the two carriers."""
+    return _INFINITY >> 16 if element == _BFLOAT16 else 0x7C00
+
+
 def _like(llvm_type: ir.Type, element: ir.Type) -> ir.Type:
     """Return `element`, or the vector of as many of them as `llvm_type` has lanes."""
     return ir.VectorType(element, llvm_type.count) if isinstance(llvm_type, ir.VectorType) else element

@@ -24,9 +24,9 @@ INT32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """Type of a vector of `lanes` floats of type `element`."""
+    """Type of a vector of `lanes` floats, or integers that hold the bits of floats, of type `element`."""
 
-    def __init__(self, element: types.Float, lanes: int) -> None:
+    def __init__(self, element: types.Number, lanes: int) -> None:
         self.element = element
         self.lanes = lanes
         super().__init__(name=f"Vector({element}, {lanes})")
