@@ -28,6 +28,9 @@ FAMILIES = {
     "near": lambda rng, n: 3 * rng.standard_normal((ROWS, n)),
     "wide": lambda rng, n: 300 * rng.standard_normal((ROWS, n)),
     "far": lambda rng, n: rng.choice([-6e4, 6e4, 5e4, 1e-6], (ROWS, n)),
+    # Subnormal numbers, and so far below 0 that the logarithm of the sum is subnormal or the smallest above.
+    "tiny": lambda rng, n: rng.choice([-1e-39, 1e-39, 0, -1e-7], (ROWS, n)),
+    "confident": lambda rng, n: np.where(np.arange(n) == n // 2, 0, -60 + rng.integers(-6, 6, (ROWS, n)) / 2),
     "special": lambda rng, n: rng.choice([-np.inf, np.inf, np.nan, 1.0], (ROWS, n), p=[0.3, 0.1, 0.1, 0.5]),
 }
 

@@ -18,6 +18,7 @@ from softmaxjit._simd.memory import (
     load_part,
     store,
     store_element,
+    store_normal,
     store_part,
     stream_offset,
 )
@@ -49,6 +50,12 @@ def copy_part(source, target, fill, loaded):
     v = load_part(data_of(source), 0, target.size, fill)
     store(data_of(loaded), 0, v)
     store_part(data_of(target), 0, target.size, v)
+
+
+@routine
+def copy_normal(source, target):
+    for i in range(0, target.size, lanes(data_of(source))):
+        store_normal(data_of(target), i, load(data_of(source), i))
 
 
 COPY = pytest.mark.parametrize("copy", [copy_vectors, copy_elements], ids=["vectors", "elements"])
@@ -93,6 +100,17 @@ def test_every_pattern_comes_back(dtype: Any, copy: Any) -> None:
 def test_a_store_rounds_to_the_nearest_even(dtype: Any, copy: Any) -> None:
     x = hard_to_round(dtype)
     assert bits_but_of_nan(copied(copy, x, dtype)) == bits_but_of_nan(converted(x, dtype))
+
+
+def without_subnormal(x: Array) -> Array:
+    return x[(x == 0) | ~(np.abs(x) < np.finfo(np.float32).tiny)]
+
+
+@HALF
+def test_a_store_of_normal_numbers_gives_the_same_bits(dtype: Any) -> None:
+    x = without_subnormal(hard_to_round(dtype))
+    assert x.size > 100_000
+    assert bits(copied(copy_normal, x, dtype)) == bits(copied(copy_vectors, x, dtype))
 
 
 @pytest.mark.parametrize("above_the_middle", [2.0**-40, 2.0**-20])
@@ -140,6 +158,9 @@ def hashes() -> list[str]:
     for dtype, copy in product(HALVES, (copy_vectors, copy_elements)):
         results = copied(copy, every(dtype), np.float32), copied(copy, hard_to_round(dtype), dtype)
         found += [hashlib.sha256(result.tobytes()).hexdigest() for result in results]
+    for dtype in HALVES:
+        result = copied(copy_normal, without_subnormal(hard_to_round(dtype)), dtype)
+        found.append(hashlib.sha256(result.tobytes()).hexdigest())
     return found
 
 

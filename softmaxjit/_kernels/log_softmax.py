@@ -8,7 +8,7 @@ from numba import prange, types
 from .._jit import helper, kernel
 from .._simd.arithmetic import fma, larger, like, magnitude, residue, select, smaller
 from .._simd.lanes import widen
-from .._simd.memory import data_of, element_like, lanes, load, load_part, store, store_part
+from .._simd.memory import data_of, element_like, lanes, load, load_part, store_normal, store_part
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
 from .logsumexp import log_of_sum, start_of_log_row
@@ -66,15 +66,15 @@ def log_softmax_element(v, o, tempered):
 
 @helper
 def log_softmax_output(x, start, n, o, out, tempered):
-    """Write the results of a row."""
+    """Write the results of a row, of which none is subnormal: next to a distance that small is the logarithm of 2."""
     width = lanes(x)
     i, end = start, start + n
     while i + 4 * width <= end:
         for k in range(4):
-            store(out, i + k * width, log_softmax_element(load(x, i + k * width), o, tempered))
+            store_normal(out, i + k * width, log_softmax_element(load(x, i + k * width), o, tempered))
         i += 4 * width
     while i + width <= end:
-        store(out, i, log_softmax_element(load(x, i), o, tempered))
+        store_normal(out, i, log_softmax_element(load(x, i), o, tempered))
         i += width
     if i < end:
         v = load_part(x, i, end - i, o.largest)

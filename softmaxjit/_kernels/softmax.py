@@ -19,7 +19,7 @@ from .._simd.memory import (
     load,
     load_part,
     splat,
-    store,
+    store_normal,
     store_part,
 )
 from .._simd.vector import computed
@@ -56,7 +56,7 @@ def scale_row(terms, start, n, high, low, plain, out):
     width = lanes(out)
     i, end = start, start + n
     while i + width <= end:
-        store(out, i, scaled_element(load(terms, i), high, low, smallest, unscale, plain))
+        store_normal(out, i, scaled_element(load(terms, i), high, low, smallest, unscale, plain))
         i += width
     if i < end:
         e = load_part(terms, i, end - i, 0)

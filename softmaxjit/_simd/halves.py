@@ -11,7 +11,7 @@ from numba.core import types
 
 from .._carriers import CARRIERS
 from .target import target_has, target_is_x86
-from .vector import INT32, constant
+from .vector import INT32, call_llvm, constant
 
 _FLOAT16 = numba.from_dtype(CARRIERS["float16"])
 _BFLOAT16 = numba.from_dtype(CARRIERS["bfloat16"])
@@ -37,16 +37,32 @@ def widened(context: Any, builder: Any, element: types.Type, stored: Any) -> Any
     return stored
 
 
-def narrowed(context: Any, builder: Any, element: types.Type, value: Any) -> Any:
-    """Return a float as an array of Numba type `element` holds it."""
+def narrowed(context: Any, builder: Any, element: types.Type, value: Any, normal: bool = False) -> Any:
+    """Return a float as an array of Numba type `element` holds it; `normal` if none is subnormal."""
     shorts = _like(value.type, ir.IntType(16))
     if element == _BFLOAT16:
+        if normal and _converts_bfloat16(context, value.type):
+            name = "llvm.x86.avx512bf16.cvtneps2bf16.512"
+            return builder.bitcast(call_llvm(builder, name, _like(value.type, _BFloatType()), [value]), shorts)
         return builder.trunc(_narrowed_bfloat16(builder, value), shorts)
     if element == _FLOAT16:
         if _converts_float16(context):
             return builder.bitcast(builder.fptrunc(value, _like(value.type, ir.HalfType())), shorts)
         return builder.trunc(_narrowed_float16(builder, value), shorts)
     return value
+
+
+class _BFloatType(ir.Type):
+    """LLVM's type for bfloat16, which llvmlite does not know."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloatType)
+
+    def __hash__(self) -> int:
+        return hash(_BFloatType)
 
 
 def infinity_bits(element: types.Type) -> int:
@@ -65,6 +81,15 @@ def _converts_float16(context: Any) -> bool:
     Integers take 0.50 instead of 0.20 ns an element to load, 0.39 instead of 0.19 ns to store (one Zen 3 core).
     """
     return not target_is_x86(context) or target_has(context, "f16c") or target_has(context, "avx512f")
+
+
+def _converts_bfloat16(context: Any, llvm_type: ir.Type) -> bool:
+    """Whether the target rounds such a vector to bfloat16 in one instruction, which takes subnormal numbers for 0.
+
+    Of the other 2**32 float32, NaN included, it makes the same bits as integers do.  Softmax of rows of 512 and 1000
+    took 0.81 to 0.88 of the time (medians of interleaved runs, one core of an Intel processor).
+    """
+    return isinstance(llvm_type, ir.VectorType) and llvm_type.count == 16 and target_has(context, "avx512bf16")
 
 
 def _widened_float16(builder: Any, stored: Any) -> Any:

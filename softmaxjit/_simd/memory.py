@@ -111,9 +111,9 @@ def loaded(context: Any, builder: Any, data_type: Any, data: Any, index: Any) ->
     return unless_masked(builder, kept, value)
 
 
-def stored(context: Any, builder: Any, data_type: Any, data: Any, index: Any, value: Any) -> None:
-    """Emit what `store` does."""
-    value = narrowed(context, builder, data_type.dtype, value)
+def stored(context: Any, builder: Any, data_type: Any, data: Any, index: Any, value: Any, normal: bool = False) -> None:
+    """Emit what `store` does, or `store_normal`."""
+    value = narrowed(context, builder, data_type.dtype, value, normal)
     builder.store(value, _address(context, builder, data_type, data, index), align=_element_bytes(data_type))
 
 
@@ -236,6 +236,18 @@ def store(typingctx, array, index, value):
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         stored(context, builder, array, *args)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector_of(array.dtype)), generate
+
+
+@intrinsic
+def store_normal(typingctx, array, index, value):
+    """`store` of numbers none of which is subnormal, which some targets round to bfloat16 in one instruction."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, index, value = args
+        stored(context, builder, array, data, index, value, normal=True)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector_of(array.dtype)), generate
