@@ -4,8 +4,8 @@ Bits without the sign are in the order of magnitudes.  So the largest as signed 
 unless all have a sign, as unsigned ones those of the smallest number if any has; where all are alike, the smallest as
 unsigned integers are those of the other extreme.
 
-Of the time by way of float32, softmax and log_softmax of rows of 512 and 1000 took, with AVX-512, 0.92 to 0.97 and 0.89
-to 0.96, with AVX2 0.92 to 0.95 and 0.90 to 0.93 (medians of interleaved runs, one core of an Intel processor).
+Of the time by way of float32, softmax and log_softmax of rows of 512 and 1000 took, with AVX-512, 0.90 to 0.97 and 0.89
+to 1.02, with AVX2 0.92 to 0.95 and 0.89 to 0.93 (medians of interleaved runs, one core of an Intel processor).
 """
 
 from typing import Any
