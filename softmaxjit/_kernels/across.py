@@ -4,7 +4,7 @@ from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
 from .._simd.fields import load_fields, store_fields
-from .._simd.memory import data_of, keep_until_here, lanes, load, store, store_part
+from .._simd.memory import counted_from, data_of, keep_until_here, lanes, load, load_part, store, store_part
 from .._simd.prefetch import prefetch_to_store
 from .._simd.target import vector_bytes
 from .columns import finished, partials, softmax_columns
@@ -57,12 +57,15 @@ def empty_tile(tile, stride, fields_at, ending, out, first, last, n, inner):
             ask_for(out, at + (i + LINES_AHEAD) * inner, length)
             c, result = row - first, at + i * inner
             while c + width <= row - first + length:
-                store(out, result, finished_at(tile, c, i, stride, fields_at, ending))
+                v = load(tile, i * stride + c)
+                store(out, result, finished(tile, v, load_fields(tile, fields_at * stride + c, stride, ending)))
                 c += width
                 result += width
             rest = row - first + length - c
             if rest > 0:
-                store_part(out, result, rest, finished_at(tile, c, i, stride, fields_at, ending))
+                v = load_part(tile, i * stride + c, rest, 0)
+                ending_of_rest = load_fields(tile, fields_at * stride + c, stride, ending)
+                store_part(out, result, rest, finished(tile, v, ending_of_rest))
         row += length
 
 
@@ -72,12 +75,6 @@ def ask_for(out, at, length):
     for i in range(at, at + length, lanes(out)):
         prefetch_to_store(out, i)
     prefetch_to_store(out, at + length - 1)
-
-
-@helper
-def finished_at(tile, c, i, stride, fields_at, ending):
-    """Return the results of line i of as many rows as a vector has lanes, from row c on."""
-    return finished(tile, load(tile, i * stride + c), load_fields(tile, fields_at * stride + c, stride, ending))
 
 
 @helper
@@ -120,8 +117,10 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
     tile = aligned(memory_of_tile)
     memory_of_sums = partials(tile)
     sums = aligned(memory_of_sums)
-    # Whole vectors are read even where a tile, or what `empty_tile` takes at a time, ends within one.
-    clear_lanes(tile, min(rows_per_tile, last - first) // width * width, stride, n + 2 * width)
+    # Whole vectors are read even where a tile ends within one, and of endings also beyond the last.
+    cleared = min(rows_per_tile, last - first) // width * width
+    clear_lanes(tile, cleared, rows_per_tile, stride, n)
+    clear_lanes(counted_from(tile, -n * stride), cleared, stride, stride, 2 * width)
     for row in range(first, last, rows_per_tile):
         end = min(last, row + rows_per_tile)
         fill_tile(x, row, end, n, inner, tile, stride)

@@ -41,7 +41,7 @@ def short_block(columns, x, first, last, rows, n, temperature, results, out, mas
     size = width * (n + 2 * width)
     memory_of_tiles, memory_of_copy = tile_of(x, 2 * size), tile_of(x, width * (n + 1))
     tile, copy = aligned(memory_of_tiles), aligned(memory_of_copy)
-    clear_lanes(copy, 0, width, n)
+    clear_lanes(copy, 0, width, width, n)
     other = counted_from(tile, -size)
     memory_of_sums = partials(tile)
     sums = aligned(memory_of_sums)
