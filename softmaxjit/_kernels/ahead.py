@@ -78,3 +78,23 @@ def _ask(x, i, ahead):
             prefetch_to_store(ahead.out, i + ahead.written)
 
     return to_load if isinstance(ahead.types[0], types.NoneType) else to_load_and_store
+
+
+class Upcoming(NamedTuple):
+    """What is asked for in small steps while something else is computed."""
+
+    x: Any
+    at: Any
+    step: Any  # 0 asks for one line over and over
+
+
+def ask_upcoming(upcoming: Any, k: Any) -> Any:
+    """Ask for what is k steps on."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(ask_upcoming, inline=True)
+def _ask_upcoming(upcoming, k):
+    if isinstance(upcoming, types.NoneType):
+        return lambda upcoming, k: None
+    return lambda upcoming, k: prefetch(upcoming.x, upcoming.at + k * upcoming.step)

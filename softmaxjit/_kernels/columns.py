@@ -18,6 +18,7 @@ from .._simd.arithmetic import add_exactly, add_to_larger
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
+from .ahead import ask_upcoming
 from .partial import add_term
 from .shift import column_maxima, limits_of, shift_of_any_range
 from .softmax import inverse_of, scaled_element
@@ -25,8 +26,9 @@ from .sums import missing_from_largest, scaled
 
 
 @helper
-def exponential(tile, at, steps, shift):
-    """Replace one vector by its exponentials, and return them."""
+def exponential(tile, at, steps, shift, upcoming, k):
+    """Replace one vector by its exponentials, and return them; ask for the upcoming vector k."""
+    ask_upcoming(upcoming, k)
     e, _, _ = scaled(load(tile, at), steps, shift, False)
     store(tile, at, e)
     return e
@@ -39,11 +41,11 @@ def partials(tile):
 
 
 @helper
-def sum_fours_of_columns(tile, start, stride, n, steps, shift, sums):
+def sum_fours_of_columns(tile, start, stride, n, steps, shift, sums, upcoming):
     """Replace the elements of whole blocks of 4 L, L the lanes of a vector, by their exponentials.
 
     Of a block, elements k, k + L, k + 2 L and k + 3 L are added to partial sum k, kept at line k of the tile from
-    `sums` on, and what that loses to line L + k.
+    `sums` on, and what that loses to line L + k.  Upcoming vectors are asked for in order, unlike those of the tile.
     """
     width = lanes(tile)
     step = width * stride
@@ -51,11 +53,12 @@ def sum_fours_of_columns(tile, start, stride, n, steps, shift, sums):
         store(tile, sums + k * stride, splat(tile, 0))
     for i in range(0, n - 4 * width + 1, 4 * width):
         for k in range(width):
+            asked = i + 4 * k
             at = start + (i + k) * stride
-            a = exponential(tile, at, steps, shift)
-            b = exponential(tile, at + step, steps, shift)
-            c = exponential(tile, at + 2 * step, steps, shift)
-            d = exponential(tile, at + 3 * step, steps, shift)
+            a = exponential(tile, at, steps, shift, upcoming, asked)
+            b = exponential(tile, at + step, steps, shift, upcoming, asked + 1)
+            c = exponential(tile, at + 2 * step, steps, shift, upcoming, asked + 2)
+            d = exponential(tile, at + 3 * step, steps, shift, upcoming, asked + 3)
             place = sums + k * stride
             total, error = add_to_larger(load(tile, place), (a + b) + (c + d))
             store(tile, place, total)
@@ -63,28 +66,28 @@ def sum_fours_of_columns(tile, start, stride, n, steps, shift, sums):
 
 
 @helper
-def sum_of_rest(tile, start, stride, n, k, steps, shift):
+def sum_of_rest(tile, start, stride, n, k, steps, shift, upcoming):
     """Replace what follows the whole blocks by its exponentials; return the sum of elements k, k + L, ... of it."""
     width = lanes(tile)
     rest = splat(tile, 0)
     for i in range(n // (4 * width) * (4 * width) + k, n, 2 * width):
-        pair = exponential(tile, start + i * stride, steps, shift)
+        pair = exponential(tile, start + i * stride, steps, shift, upcoming, i)
         if i + width < n:
-            pair = pair + exponential(tile, start + (i + width) * stride, steps, shift)
+            pair = pair + exponential(tile, start + (i + width) * stride, steps, shift, upcoming, i + width)
         rest = rest + pair
     return rest
 
 
 @helper
-def sum_columns(tile, start, stride, n, steps, shift, memory):
+def sum_columns(tile, start, stride, n, steps, shift, memory, upcoming):
     """Replace rows by their exponentials and return their sums as float64 pairs; the order is that of `sum_row`."""
     width = lanes(tile)
     sums = start + n * stride
     if n >= 4 * width:
-        sum_fours_of_columns(tile, start, stride, n, steps, shift, sums)
+        sum_fours_of_columns(tile, start, stride, n, steps, shift, sums, upcoming)
     count = min(n, width)
     for k in range(count):
-        rest = sum_of_rest(tile, start, stride, n, k, steps, shift)
+        rest = sum_of_rest(tile, start, stride, n, k, steps, shift, upcoming)
         if n >= 4 * width:
             total, error = add_exactly(load(tile, sums + k * stride), rest)
             put_partial(memory, k * width, total, load(tile, sums + (width + k) * stride) + error)
@@ -220,7 +223,7 @@ def _finished(tile, v, ending):
 
 
 @helper
-def softmax_columns(tile, start, stride, n, temperature, memory):
+def softmax_columns(tile, start, stride, n, temperature, memory, upcoming):
     """Replace as many rows as a vector has lanes by exponentials, and return what is left to do with them.
 
     Every row is treated as one of any range: a second version for those of a small one would gain 10 % of the
@@ -230,6 +233,6 @@ def softmax_columns(tile, start, stride, n, temperature, memory):
     steps = exp_steps(tile, temperature)
     shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).reach)
     missing = missing_from_largest(tile, steps, shift, temperature)
-    total, error = sum_columns(tile, start, stride, n, steps, shift, memory)
+    total, error = sum_columns(tile, start, stride, n, steps, shift, memory, upcoming)
     high, low = inverse_of(tile, total, error + missing)
     return Scaling(high, low)

@@ -11,6 +11,7 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import any_lane, widen
 from .._simd.memory import element_like, lanes, load, splat, store
 from .._simd.vector import Vector
+from .ahead import ask_upcoming
 from .columns import finished, put_partial, sum_of_partials
 from .log_softmax import Output, log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio
@@ -21,23 +22,26 @@ from .sums import add_pairs, scaled
 
 
 @helper
-def partial_of_others(tile, start, stride, first, stop, steps, shift, precise, alone):
+def partial_of_others(tile, start, stride, first, stop, steps, shift, precise, alone, upcoming, asked):
     """Return the sum of every L-th exponential from line `first`, L the lanes of a vector, and what it has lost.
 
-    Line 0 comes with minus the exponential of the maximum, unless that is `alone`.
+    Line 0 comes with minus the exponential of the maximum, unless that is `alone`.  Upcoming vectors are asked for from
+    the one at `asked` on.
     """
     total, lost = nothing(tile)
     if first == 0 and not alone:
         _, u, scale = scaled(splat(tile, shift.largest), steps, shift, False)
         total, lost = add_exp(total, lost, u, -scale, precise)
     for i in range(first, stop, lanes(tile)):
+        ask_upcoming(upcoming, asked)
+        asked += 1
         u, scale = parts_of_exp(load(tile, start + i * stride), steps, shift, False, alone)
         total, lost = add_exp(total, lost, u, scale, precise)
     return total, lost
 
 
 @helper
-def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, memory):
+def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, memory, upcoming):
     """Return the sums of rows but for their maxima as float64 pairs; the order is that of `sum_blocks_of_others`."""
     width = lanes(tile)
     zero, _ = nothing(tile)
@@ -46,22 +50,25 @@ def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, 
         stop = min(n, first + OTHERS_BLOCK_ELEMENTS)
         count = min(width, stop - first)
         for k in range(count):
-            total, lost = partial_of_others(tile, start, stride, first + k, stop, steps, shift, precise, alone)
+            asked = first + k * ((stop - first) // width)
+            total, lost = partial_of_others(
+                tile, start, stride, first + k, stop, steps, shift, precise, alone, upcoming, asked
+            )
             put_partial(memory, k * width, total, lost)
         value, error = add_pairs(value, error, sum_of_partials(tile, memory, count, width // 2))
     return value, error
 
 
 @helper
-def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory):
+def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory, upcoming):
     """Return log(sum(exp((x - m) / temperature))) of rows, m their maxima, as float64 pairs."""
     steps = exp_steps(tile, temperature)
     unit, unit_error = largest_exp(tile, shift, temperature)
-    rest, error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, False, memory)
+    rest, error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, False, memory, upcoming)
     rounded_rest, precise_rest = smallest_rest(tile)
     too_small = rest < (precise_rest if precise else rounded_rest) * unit
     if any_lane(too_small):
-        only, only_error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, True, memory)
+        only, only_error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, True, memory, None)
         rest, error = select(too_small, only, rest), select(too_small, only_error, error)
     return log1p_of_ratio(tile, rest, error, unit, unit_error)
 
@@ -106,11 +113,11 @@ def _are_tempered(tile, temperature):
 
 
 @helper
-def log_softmax_columns(tile, start, stride, n, temperature, memory):
+def log_softmax_columns(tile, start, stride, n, temperature, memory, upcoming):
     """Return what is left to do with as many rows as a vector has lanes; in the tile nothing changes."""
     largest = column_maxima(tile, start, stride, n)
     shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
-    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory)
+    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory, upcoming)
     return Distances(output_of(tile, largest, log, log_error, temperature), are_tempered(tile, temperature))
 
 
@@ -125,11 +132,11 @@ def nan_columns(tile, start, stride, n):
 
 
 @helper
-def logsumexp_columns(tile, start, stride, n, temperature, memory):
+def logsumexp_columns(tile, start, stride, n, temperature, memory, upcoming):
     """Log-sum-exp of as many rows as a vector has lanes, in place of their first elements."""
     largest = column_maxima(tile, start, stride, n)
     shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
-    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, True, memory)
+    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, True, memory, upcoming)
     wide = widen(largest)
     infinite = magnitude(wide) == np.inf
     if any_lane(infinite):

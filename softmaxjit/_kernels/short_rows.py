@@ -49,7 +49,7 @@ def short_block(columns, x, first, last, rows, n, temperature, results, out, mas
     for row in range(first, last, width):
         count = min(width, last - row)
         tau = prepared_columns(tile, 0, width, n, temperature, row, count, sums)
-        ending = columns(tile, 0, width, n, tau, sums)
+        ending = columns(tile, 0, width, n, tau, sums, None)
         if row + width < last:
             fill_tile_of_rows(x, row + width, last, rows, n, other, copy)
         finish_tile(tile, n, results, ending, x, row * n, ahead)
