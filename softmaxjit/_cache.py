@@ -11,7 +11,7 @@ from numba.core import config
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.runtime import rtsys
 
-from ._trust import distrust
+from ._trust import distrust, unfit
 
 Function = Callable[..., Any]
 
@@ -66,10 +66,11 @@ def _kept(function: Function) -> Any:
 
 
 def _objection(cache: Any, function: Function) -> str | None:
+    files = f"*.{function.__qualname__}-*"
     # Beside the sources lies what Python compiled of them, and whoever can write there needs no cache to plant code.
     if Path(cache.cache_path).parent == Path(function.__code__.co_filename).parent:
-        return None
-    return distrust(cache.cache_path, f"*.{function.__qualname__}-*")
+        return unfit(cache.cache_path, files)
+    return distrust(cache.cache_path, files) or unfit(cache.cache_path, files)
 
 
 _warned: set[str] = set()

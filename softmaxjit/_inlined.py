@@ -69,7 +69,7 @@ class _LinkedLibrary(JITCodeLibrary):
     _whole: Any = None  # what there is to link
 
     def finalize(self) -> None:
-        """Let other code link it."""
+        """Let other code link it, which verifies the whole."""
         self._raise_if_finalized()
         self._finalize_dynamic_globals()
         self._reload_init.update(*[library._reload_init for library in self._linking_libraries])

@@ -12,7 +12,7 @@ from . import _pool, _threads
 from ._args import Rows, reordered, widened
 from ._carriers import carried
 from ._jit import Kernel
-from ._kernels.temperature import as_operand
+from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, as_operand
 from ._plan import PARTS_PER_THREAD, Facts, Plan, plan
 from ._simd.target import vector_bytes
 
@@ -91,9 +91,9 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
         with np.errstate(all="ignore"):
             rows.target[...] = chosen.plain(x, cotangent, rows.temperature).reshape(-1)
         return rows
-    temperature, kind = as_operand(rows.temperature)
+    kind = ONE_FOR_ALL if isinstance(rows.temperature, float) else ONE_FOR_EACH_ROW  # nothing is prepared
     work_for = _kernel_alone(chosen.kernel, rows.x.dtype, kind)
-    operands = (carried(rows.x), carried(np.asarray(rows.second)), rows.n, temperature, carried(rows.target))
+    operands = (carried(rows.x), carried(np.asarray(rows.second)), rows.n, rows.temperature, carried(rows.target))
     _share_out(chosen, threads, work_for, _pieces(rows), operands)
     return rows
 

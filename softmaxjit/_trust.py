@@ -25,6 +25,12 @@ def distrust(directory: str, files: str = "") -> str | None:
     return next(filter(None, (_objection(path, directory, owners) for path in paths)), None)
 
 
+def unfit(directory: str, files: str) -> str | None:
+    """Return why one of `files`, a pattern, is not to be opened: to open a pipe, or some devices, is to wait."""
+    others = (path for path in Path(directory).glob(files) if path.exists() and not path.is_file())
+    return next((f"{path} is no file" for path in others), None)
+
+
 def _leading_to(directory: str) -> Iterator[Path]:
     """Yield all that decides what the directory is: it and its parents, and what links among them lead to."""
     given, meant = Path(directory).absolute(), Path(directory).resolve()
@@ -36,13 +42,6 @@ def _objection(path: Path, directory: str, owners: Collection[int]) -> str | Non
         status = path.lstat()
     except FileNotFoundError:  # it would be made by this user
         return None
-    # To open a pipe, or some devices, is to wait.
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        return f"{path} is neither a file nor a directory"
-    return _objection_to_users(path, status, directory, owners)
-
-
-def _objection_to_users(path: Path, status: os.stat_result, directory: str, owners: Collection[int]) -> str | None:
     if status.st_uid not in owners:
         return f"{path} belongs to user {status.st_uid}, not to user {os.geteuid()} or root"
     is_safely_shared = status.st_mode & stat.S_ISVTX and path != Path(directory).resolve()

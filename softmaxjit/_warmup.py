@@ -76,7 +76,7 @@ class Warmed(NamedTuple):
 
 
 def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> list[Task]:
-    """Return what calls without masks, weights and temperatures by row need, or also all that others do."""
+    """Return what calls without masks, weights and temperatures by row or out of range need, or also what others do."""
     found = []
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
@@ -98,8 +98,10 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
 
 
 def _takes_any_range(kernel: _jit.Kernel, dtype: "np.dtype[Any]") -> bool:
-    """Whether calls with any temperature go to a kernel, of those that take temperatures; see `plan`."""
-    return kernel in (*SHORT.values(), *ACROSS.values()) or (dtype in COMPILED_DTYPES and kernel not in LONG.values())
+    """Whether a kernel prepares rows for temperatures out of range, and calls of the dtype go there; see `plan`."""
+    tiles = (*SHORT.values(), *ACROSS.values())
+    rows = (KERNELS["softmax"], KERNELS["log_softmax"])
+    return kernel in tiles or (dtype in COMPILED_DTYPES and kernel in rows)
 
 
 def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everything: bool) -> list[Task]:

@@ -122,12 +122,13 @@ def bench_command(**options: Any) -> None:
 @click.option(
     "--dtype", "dtypes", type=click.Choice(list(ALL_DTYPES)), multiple=True, help="May be given several times."
 )
-@click.option("--all", "everything", is_flag=True, help="Masks, weights, labels, temperatures by row; all dtypes.")
+@click.option("--all", "everything", is_flag=True, help="Masks, weights, labels, any temperatures; all dtypes.")
 def warmup_command(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -> None:
     """Compile ahead, for the cache, what calls from Python would compile.
 
     By default softmax, log_softmax, logsumexp and their gradients for float32 and float64, without masks, weights and
-    temperatures by row. It takes a minute or two, with --all many. What is in the cache already is loaded.
+    temperatures by row or outside 2**-40 to 2**40. It takes a minute or two, with --all many. What is in the cache
+    already is loaded.
     """
     warmup(operations, dtypes, everything)
 

@@ -33,8 +33,9 @@ def warmup(
         Some of ``"float32"``, ``"float64"``, ``"float16"`` and ``"bfloat16"``, the last only where ml_dtypes is
         installed; by default the first two.
     all : bool, default False
-        Compile also what takes masks, weights, temperatures by row and probabilities as labels, and, if `operations` or
-        `dtypes` are not given, for all of them that there are.
+        Compile also what takes masks, weights, temperatures by row or outside 2**-40 to 2**40 (inside ``@njit`` any
+        that is given), and probabilities as labels, and, if `operations` or `dtypes` are not given, for all that there
+        are.
     progress : bool, default False
         Show a progress bar; needs rich, which comes with the extra ``cli``.
 

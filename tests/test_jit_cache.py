@@ -559,14 +559,16 @@ def test_a_damaged_file_means_compiling_again_and_then_hitting(warm: tuple[Path,
 
 
 @pytest.mark.parametrize("kind", [".nbi", ".nbc"])
-def test_a_pipe_in_place_of_a_file_means_compiling_again(kind: str, warm: tuple[Path, Path], tmp_path: Path) -> None:
-    packages, filled = warm
-    cache = tmp_path / "cache"
-    shutil.copytree(filled, cache)
-    file = only(cache, kind)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_pipe_in_place_of_a_file_means_compiling_again(
+    kind: str, beside: bool, packages: Path, tmp_path: Path
+) -> None:
+    cache = None if beside else tmp_path / "cache"
+    report = REPORT.replace("import json", "import warnings; warnings.simplefilter('ignore'); import json", 1)
+    assert run(report, cache, packages) == {"values": RIGHT, "hits": 0}
+    file = only(packages if beside else tmp_path / "cache", kind)
     file.unlink()
     os.mkfifo(file, 0o600)
-    report = REPORT.replace("import json", "import warnings; warnings.simplefilter('ignore'); import json", 1)
     assert run(report, cache, packages) == {"values": RIGHT, "hits": 0}
 
 

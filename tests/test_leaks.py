@@ -144,6 +144,23 @@ def test_a_loop_over_rows_with_out_counts_no_references() -> None:
     assert any(name in follow(name, after, set()) for name in calling)
 
 
+def test_kernels_of_rows_count_no_references_either(tmp_path: Path) -> None:
+    script = """
+    import json
+    import re
+    import numpy as np
+    from softmaxjit._kernels.softmax import softmax_rows
+    from softmaxjit._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
+
+    def calls(kind):
+        (code,) = softmax_rows.compiled(np.dtype(np.float32), kind).inspect_llvm().values()
+        return re.findall(r" call [^@]*@(NRT_[a-z]+)", code)
+
+    print(json.dumps([calls(ONE_FOR_ALL), len(calls(ONE_FOR_EACH_ROW)) > 0]))
+    """
+    assert run(script, tmp_path / "cache", SOFTMAXJIT_CACHE="0") == [[], True]
+
+
 def test_an_error_keeps_no_more_than_numba_does_at_any_error(warm_cache: Path) -> None:
     """Numba never lets go of what a compiled function has passed to another that raises."""
     script = "import json; from tests.test_leaks import kept_by_errors; print(json.dumps(kept_by_errors()))"

@@ -117,13 +117,17 @@ def test_a_file_of_another_user_or_open_to_others_is_not_whoever_owns_the_direct
 
 
 def test_a_pipe_which_to_open_is_to_wait_is_no_file(directory: Path) -> None:
-    pipe = directory / "softmax_rows-1.nbi"
-    os.mkfifo(pipe, 0o600)
-    assert _trust.distrust(str(directory), "softmax_rows-*") == f"{pipe} is neither a file nor a directory"
-    pipe.rename(directory / "pipe")
-    pipe.symlink_to("pipe")
-    objection = f"{directory / 'pipe'} is neither a file nor a directory"
-    assert _trust.distrust(str(directory), "softmax_rows-*") == objection
+    file = directory / "softmax_rows-1.nbi"
+    assert _trust.unfit(str(directory), "softmax_rows-*") is None
+    file.touch()
+    assert _trust.unfit(str(directory), "softmax_rows-*") is None
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    assert _trust.unfit(str(directory), "softmax_rows-*") == f"{file} is no file"
+    file.rename(directory / "pipe")
+    assert _trust.unfit(str(directory), "softmax_rows-*") is None
+    file.symlink_to("pipe")
+    assert _trust.unfit(str(directory), "softmax_rows-*") == f"{file} is no file"
 
 
 def test_a_link_to_a_file_that_others_can_write_or_replace_is_not(directory: Path) -> None:

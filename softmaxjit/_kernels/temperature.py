@@ -1,7 +1,8 @@
 """Temperatures: one for all rows or one for each, and what of them the row kernels cannot take as it is.
 
-One for all comes as it is where the row kernels can take it, as nearly every one that is asked for; of another nobody
-knows, and a tuple holds it.  Without code for those a first softmax takes 0.9 of the time.
+One for all rows comes as it is where the row kernels can take it, as nearly every one that is asked for.  One out of
+that range, or whose value is not known when code is compiled, comes in a tuple, for which there are kernels that
+prepare rows.  Without the code for that a first softmax takes 0.9 of the time.
 """
 
 import math

@@ -10,6 +10,7 @@ from numba.np.numpy_support import as_dtype
 from .._args.values import POSITIVE_TEMPERATURES
 from .._jit import Kernel, compiled_as, routine
 from .._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
+from .._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW
 from ..gradients import log_softmax_vjp, softmax_vjp
 from .axes import are_last, axes_of, row_length
 from .checks import (
@@ -21,7 +22,6 @@ from .checks import (
     temperature_kind,
 )
 from .rows import (
-    OPERANDS,
     broadcast_rows,
     check_shape,
     contiguous,
@@ -39,10 +39,10 @@ NOT_POSITIVE = f"temperature is 0, negative or NaN; accepted are {POSITIVE_TEMPE
 @compiled_as(softmax_vjp)
 def _softmax_vjp(probs, cotangent, axis=-1, temperature=1.0, out=None, threads=None):
     refuse_threads(threads)
-    compute, operand, dtype, in_order = _choose(softmax_vjp_rows, "probs", probs, cotangent, axis, temperature, out)
+    compute, dtype, in_order = _choose(softmax_vjp_rows, "probs", probs, cotangent, axis, temperature, out)
 
     def implementation(probs, cotangent, axis=-1, temperature=1.0, out=None, threads=None):
-        return vjp(probs, cotangent, axis, temperature, out, compute, operand, dtype, in_order)
+        return vjp(probs, cotangent, axis, temperature, out, compute, dtype, in_order)
 
     return implementation
 
@@ -50,22 +50,20 @@ def _softmax_vjp(probs, cotangent, axis=-1, temperature=1.0, out=None, threads=N
 @compiled_as(log_softmax_vjp)
 def _log_softmax_vjp(log_probs, cotangent, axis=-1, temperature=1.0, out=None, threads=None):
     refuse_threads(threads)
-    compute, operand, dtype, in_order = _choose(
-        log_softmax_vjp_rows, "log_probs", log_probs, cotangent, axis, temperature, out
-    )
+    compute, dtype, in_order = _choose(log_softmax_vjp_rows, "log_probs", log_probs, cotangent, axis, temperature, out)
 
     def implementation(log_probs, cotangent, axis=-1, temperature=1.0, out=None, threads=None):
-        return vjp(log_probs, cotangent, axis, temperature, out, compute, operand, dtype, in_order)
+        return vjp(log_probs, cotangent, axis, temperature, out, compute, dtype, in_order)
 
     return implementation
 
 
 def _choose(
     kernel: Kernel, name: str, first: Any, cotangent: Any, axis: Any, temperature: Any, out: Any
-) -> tuple[Any, Any, Any, bool]:
-    """Return the compiled kernel, what makes its operand of a temperature, and the dtype of the result.
+) -> tuple[Any, Any, bool]:
+    """Return the compiled kernel, the dtype of the result, and whether rows may lie in memory as the kernel takes them.
 
-    And whether rows may lie in memory as the kernel takes them.  Raise where the types decide that the call is wrong.
+    Raise where the types decide that the call is wrong.
     """
     checked_array(name, first)
     checked_array("cotangent", cotangent)
@@ -75,17 +73,18 @@ def _choose(
     elements = {result_element(name, first.dtype), result_element("cotangent", cotangent.dtype)}
     element = types.float64 if types.float64 in elements else types.float32
     dtype = as_dtype(element)
-    kind = temperature_kind(first, temperature)
+    each_row = temperature_kind(first, temperature) == ONE_FOR_EACH_ROW
+    kind = ONE_FOR_EACH_ROW if each_row else ONE_FOR_ALL  # whatever the one, nothing is prepared
     in_order = not checked_out(out, element, first.ndim) or out.layout == "C"
-    return kernel.compiled(dtype, kind), OPERANDS[kind], dtype, in_order
+    return kernel.compiled(dtype, kind), dtype, in_order
 
 
 @routine
-def vjp(first, cotangent, axis, temperature, out, compute, operand, dtype, in_order):
+def vjp(first, cotangent, axis, temperature, out, compute, dtype, in_order):
     """Run a kernel on two arrays, of which the second broadcasts to the first."""
     is_axis = axes_of(first, axis)
     check_positive(temperature)
-    tau = operand(temperatures(first, is_axis, temperature))
+    tau = temperatures(first, is_axis, temperature)
     check_shape(out, first.shape)
     result = np.empty(first.shape, dtype) if out is None else out
     if first.size == 0:

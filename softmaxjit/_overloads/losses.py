@@ -11,7 +11,7 @@ from .._jit import compiled_as, routine
 from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from .._kernels.targets import PROBABILITIES
-from .._kernels.temperature import is_direct
+from .._kernels.temperature import ONE_FOR_ALL, is_direct
 from ..losses import REDUCTIONS, cross_entropy, cross_entropy_and_grad
 from .axes import are_last, axes_of, row_length
 from .checks import absent, checked_out, number_of_axes, refuse_threads, result_element, temperature_kind
@@ -61,7 +61,8 @@ class Chosen:
             raise errors.NumbaTypeError(f"ignore_index has type {ignored}; accepted are None and, of classes, integers")
         self.reduction = constant_of("reduction", reduction, REDUCTIONS)
         self.operand = OPERANDS[self.temperature]
-        self.prepare = tempered_rows.compiled(self.dtype, self.temperature)
+        known = self.temperature == ONE_FOR_ALL
+        self.prepare = never_called if known else tempered_rows.compiled(self.dtype, self.temperature)
         self.total = total_of.compiled(FLOAT64)
         self.some_shape = (0,) * (logits.ndim - 1)
         self.shape = other_lengths if logits.ndim > 1 else no_lengths
@@ -225,6 +226,11 @@ def _needs_preparing(temperature):
         return False
 
     return any_of_them
+
+
+@routine
+def never_called(x, n, temperature, out):
+    """Stand in for `tempered_rows` where the temperature is known to be in range."""
 
 
 @routine

@@ -242,7 +242,7 @@ def in_a_tuple(temperature):
     return (temperature,)
 
 
-# What makes of float64 temperatures the operand of a kernel that is compiled for a `temperature_kind`.
+# What turns the result of `temperatures` into what a kernel takes that is compiled for a `temperature_kind`.
 OPERANDS = {ONE_FOR_ALL: as_it_is, ONE_OF_ANY_RANGE: in_a_tuple, ONE_FOR_EACH_ROW: as_it_is}
 
 
