@@ -277,9 +277,9 @@ class Kernel:
         result = types.Array(element, 1, "C")
         kinds = [re.sub(r"\W+", "", str(kind)) for kind in variant] + ["masked"] * masked
         name = (self._ordinal, dtype.name, *kinds, "parallel" if parallel else "serial")
-        # C code calls no kernels, so no entry for it is compiled.
         arrays = any(isinstance(kind, types.Array) for kind in variant)
         counted = self._counted or parallel or arrays or carrier_of(dtype) != dtype
+        # C code calls no kernels, so no entry for it is compiled.
         options = {**_OPTIONS, "_nrt": counted, "parallel": parallel, "no_cfunc_wrapper": True}
         dispatcher = numba.njit(**options)(_renamed(self.body, *name))
         enable_cache(dispatcher)

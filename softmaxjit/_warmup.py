@@ -81,17 +81,12 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
         for operation in [operation for operation in operations if operation in KERNELS]:
-            variants = _variants(operation, everything)
             tables = [KERNELS, SHORT, ACROSS, LONG]
             if not is_long(Facts(operation, dtype, 1, LONG_ROW)):
                 tables.remove(LONG)
             kernels = [table[operation] for table in tables if operation in table]
-            found += [
-                Task(kernel, dtype, kinds, masked)
-                for kernel in kernels
-                for kinds, masked in variants
-                if ONE_OF_ANY_RANGE not in kinds or _takes_any_range(kernel, dtype)
-            ]
+            for kernel in kernels:
+                found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]
             if everything and dtype in COMPILED_DTYPES and operation in WEIGHTED:
                 found.append(Task(WEIGHTED[operation], dtype))
     return found + _tasks_of_float64(operations)
@@ -142,11 +137,14 @@ def dtype_of(name: str) -> "np.dtype[Any]":
     return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
-def _variants(operation: str, everything: bool) -> list[tuple[tuple[numba.types.Type, ...], bool]]:
-    """Return for which temperatures there are kernels of an operation, each without and with a mask."""
+def _variants(
+    operation: str, kernel: _jit.Kernel, dtype: "np.dtype[Any]", everything: bool
+) -> list[tuple[tuple[numba.types.Type, ...], bool]]:
+    """Return for which temperatures a kernel of an operation is called, each without and with a mask."""
     temperatures: list[tuple[numba.types.Type, ...]] = [()]
     if operation != "logsumexp":
-        kinds = (ONE_FOR_ALL, ONE_OF_ANY_RANGE, ONE_FOR_EACH_ROW) if everything else (ONE_FOR_ALL,)
+        extreme = (ONE_OF_ANY_RANGE,) if _takes_any_range(kernel, dtype) else ()
+        kinds = (ONE_FOR_ALL, *extreme, ONE_FOR_EACH_ROW) if everything else (ONE_FOR_ALL,)
         temperatures = [(kind,) for kind in kinds]
     masks = (False, True) if everything and not operation.endswith("_vjp") else (False,)
     return [(temperature, masked) for temperature in temperatures for masked in masks]

@@ -21,6 +21,8 @@ ONE_FOR_EACH_ROW = types.Array(types.float64, 1, "C", readonly=True)
 SMALLEST_TEMPERATURE = 2.0**-40
 LARGEST_TEMPERATURE = 2.0**40
 
+_FARTHEST_EXPONENT = 1200  # beyond it every difference of two float64 is as good as infinite, or as 0
+
 
 def as_operand(temperature: Any) -> tuple[Any, types.Type]:
     """Return what a kernel takes for a temperature, a float or an array of them, and its Numba type."""
@@ -29,9 +31,6 @@ def as_operand(temperature: Any) -> tuple[Any, types.Type]:
     if SMALLEST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE:
         return temperature, ONE_FOR_ALL
     return (temperature,), ONE_OF_ANY_RANGE
-
-
-_FARTHEST_EXPONENT = 1200  # beyond it every difference of two float64 is as good as infinite, or as 0
 
 
 def temperature_at(temperature: Any, row: Any) -> Any:

@@ -1,5 +1,6 @@
 """The compiled twin of ``_args.rows``: arguments of any layout become flat rows, and back."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,23 +148,23 @@ def flat_view(typingctx, x):
 @intrinsic
 def retain(typingctx, x):
     """Count one more reference to an array."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        context.subtarget(enable_nrt=True).nrt.incref(builder, x, args[0])
-        return context.get_dummy_value()
-
-    return types.void(x), generate
+    return types.void(x), _counting("incref")
 
 
 @intrinsic
 def release(typingctx, x):
     """Count one reference to an array less."""
+    return types.void(x), _counting("decref")
+
+
+def _counting(change: str) -> Callable[..., Any]:
+    """Return what generates a change of an array's counter, in code that is compiled without counting too."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        context.subtarget(enable_nrt=True).nrt.decref(builder, x, args[0])
+        getattr(context.subtarget(enable_nrt=True).nrt, change)(builder, sig.args[0], args[0])
         return context.get_dummy_value()
 
-    return types.void(x), generate
+    return generate
 
 
 @intrinsic
