@@ -12,10 +12,12 @@ from ._jit import Kernel
 from ._kernels.across import softmax_across
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
+from ._kernels.log_shared_rows import log_softmax_shared_rows, logsumexp_shared_rows
 from ._kernels.log_softmax import log_softmax_rows
 from ._kernels.log_tiles import log_softmax_across, log_softmax_short_rows, logsumexp_across, logsumexp_short_rows
 from ._kernels.logsumexp import logsumexp_rows
 from ._kernels.long_rows import softmax_long_rows
+from ._kernels.shared_rows import softmax_shared_rows
 from ._kernels.short_rows import softmax_short_rows
 from ._kernels.softmax import softmax_rows
 from ._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
@@ -36,6 +38,7 @@ SHORT = {
 }
 ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
 LONG = {"softmax": softmax_long_rows, "log_softmax": log_softmax_long_rows, "logsumexp": logsumexp_long_rows}
+SHARED = {"softmax": softmax_shared_rows, "log_softmax": log_softmax_shared_rows, "logsumexp": logsumexp_shared_rows}
 PLAIN: dict[str, Callable[..., Any]] = {name: getattr(_plain, name) for name in KERNELS}
 
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -79,7 +82,15 @@ SHORT_ROWS = 8
 # of the time of one thread, 300000 0.72, 1e6 0.68, 3e7 0.67; 65537 1.25 (medians of interleaved runs, two Zen 3 cores).
 # With something else on one of the cores, log_softmax of these took 1.07, 0.81, 0.68 and 0.81, logsumexp 0.90, 0.78,
 # 0.65 and 0.56; of 98304 1.12 and 0.94.
-LONG_ROW = 3 << 15
+SHARED_ROW = 3 << 15
+
+# Rows from so many elements on, by the bytes of one, leave the first-level cache; they are read once instead of twice:
+# see `pieces`.  Of the time otherwise, softmax and log_softmax: of 8192 float32 0.80 and 0.91, 16384 0.85 and 0.89,
+# 65536 0.88 and 0.82, but of 4096 0.96 and 0.92, and logsumexp 1.12; of 16384 float64 0.96 and 1.01, 32768 0.87 and
+# 0.94, 8192 0.99 and 0.97; of 16384 float16 0.95 and 1.01, 65536 0.86 and 0.88, 8192 0.94 and 1.06; of 3e7 float32 0.78
+# and 0.83, logsumexp 0.61 (4 to 8 MB but for the last, one thread, medians of interleaved runs with AVX-512; code for
+# Haswell gains as much there).
+LONG_ROW = {2: 1 << 14, 4: 1 << 13, 8: 1 << 14}
 
 # Rows that lie across memory are taken as they lie up to so many elements, longer ones are copied first: for a tile, of
 # 64 bytes an element, leaves the second-level cache, and the sums of longer rows are flushed (see `sums`).
@@ -120,12 +131,20 @@ def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, vector_
     return n <= SHORT_ROW[operation][vector_bytes].get(max(4, dtype.itemsize), 0)
 
 
-def is_long(facts: Facts) -> bool:
+def is_shared(facts: Facts) -> bool:
     """Whether there is one row, contiguous, that has a kernel which shares it out."""
-    if facts.rows != 1 or facts.n < LONG_ROW or facts.weighted or facts.operation not in LONG:
+    if facts.rows != 1 or facts.n < SHARED_ROW or facts.weighted or facts.operation not in SHARED:
         return False
     # Exponentials of softmax stay in the result until they are scaled, which 16 bits do not hold.
     return facts.operation != "softmax" or carrier_of(facts.dtype) == facts.dtype
+
+
+def are_long(facts: Facts) -> bool:
+    """Whether rows, contiguous, have a kernel that reads them piece by piece."""
+    if facts.inner > 1 or facts.weighted or facts.operation not in LONG:
+        return False
+    # Few elements are not worth another kernel, and below that `_direct` asks for no plan.
+    return facts.n >= LONG_ROW[facts.dtype.itemsize] and facts.rows * facts.n >= PARALLEL_ELEMENTS
 
 
 # Where a large call has emptied the caches, facts and choice take half as long as the arguments before them; with the
@@ -155,6 +174,8 @@ def plan(facts: Facts) -> Plan:
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
     parts = facts.rows * facts.n // POOL_PART if parallel and facts.rows * facts.n >= POOL_ELEMENTS else 1
-    if is_long(facts) and direct and facts.threads != 1:
-        kernels, parallel = LONG, True
+    if direct and facts.threads != 1 and is_shared(facts):
+        kernels, parallel = SHARED, True
+    elif direct and are_long(facts):
+        kernels = LONG
     return Plan(kernels[facts.operation], plain, parallel, parts=parts)

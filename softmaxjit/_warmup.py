@@ -30,7 +30,7 @@ from ._kernels.likelihood import labelled_distances, likelihood_rows
 from ._kernels.targets import CLASSES, PROBABILITIES
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, ONE_OF_ANY_RANGE
 from ._kernels.vector_scaling import vector_scaling_rows
-from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, LONG_ROW, SHORT, WEIGHTED, Facts, is_long
+from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, SHARED, SHARED_ROW, SHORT, WEIGHTED, Facts, is_shared
 
 OPERATIONS = tuple(KERNELS)
 LABELLED = ("cross_entropy", "cross_entropy_and_grad", "calibration")  # what takes labels too
@@ -81,9 +81,9 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
         for operation in [operation for operation in operations if operation in KERNELS]:
-            tables = [KERNELS, SHORT, ACROSS, LONG]
-            if not is_long(Facts(operation, dtype, 1, LONG_ROW)):
-                tables.remove(LONG)
+            tables = [KERNELS, SHORT, ACROSS, LONG, SHARED]
+            if not is_shared(Facts(operation, dtype, 1, SHARED_ROW)):
+                tables.remove(SHARED)
             kernels = [table[operation] for table in tables if operation in table]
             for kernel in kernels:
                 found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]

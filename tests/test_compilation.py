@@ -36,7 +36,7 @@ event.register("numba:compile", Listener())
 import softmaxjit
 
 def calls():
-    # One row and many, for one thread and for several, and one long row: of four kernels two, which is quick enough.
+    # One row and many, for one thread and for several, and one long row: of five kernels three, which is quick enough.
     for shape in ((10,), (40, 500), (1 << 9, 500), (1 << 18,)):
         assert np.isfinite(softmaxjit.logsumexp(np.ones(shape, np.float32))).all()
         softmaxjit.logsumexp(np.ones(shape, np.float32), threads=1)
@@ -70,12 +70,12 @@ print(json.dumps([[entry._asdict() for entry in entries], warmed > 0, launched, 
 
 LATER = f"{COUNTING}calls(); print(json.dumps(len(compiled)))"
 
-KERNELS_OF_LOGSUMEXP = {"logsumexp_rows", "logsumexp_long_rows", "logsumexp_short_rows", "logsumexp_across"}
+KERNELS_OF_LOGSUMEXP = {f"logsumexp_{kind}" for kind in ("rows", "long_rows", "shared_rows", "short_rows", "across")}
 
 
 def test_after_warmup_nothing_compiles_here_in_a_fork_and_in_the_next_process(tmp_path: Path) -> None:
     entries, compiled, launched, (in_child, childs_layer), left = run(WARM, tmp_path, NUMBA_NUM_THREADS="2")
-    names = ("logsumexp_rows", "logsumexp_long_rows")
+    names = ("logsumexp_rows", "logsumexp_long_rows", "logsumexp_shared_rows")
     expected = {(name, "float32", parallel) for name in names for parallel in (False, True)}
     assert {(entry["kernel"], entry["dtype"], entry["parallel"]) for entry in entries} == expected
     assert len(entries) == len(expected)
@@ -128,6 +128,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
     yield from (((10,), -1), ((40, 5), -1), ((40, 500), -1), ((9, 200), 0))
     yield from (((1 << 15, 5), -1), ((1 << 9, 500), -1), ((500, 1 << 9), 0), ((1 << 18,), -1), ((1 << 15, 9), 0))
+    yield (2, 1 << 16), -1
 
 
 def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool, labelled: bool = False) -> None:
@@ -274,7 +275,7 @@ def test_the_other_process_imports_nothing_from_the_working_directory(tmp_path: 
 def test_the_command_lists_what_is_ready_and_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["warmup", "--op", "logsumexp", "--dtype", "float32"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 8
+    assert len(lines) == 1 + 2 * len(KERNELS_OF_LOGSUMEXP)
     assert {line.split()[0] for line in lines[1:]} == KERNELS_OF_LOGSUMEXP
     assert {tuple(line.split()[1:3]) for line in lines[1:]} == {("float32", "one"), ("float32", "many")}
     assert last.endswith(f" loaded; kept in {_jit.cache_directory()}")

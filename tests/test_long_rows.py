@@ -1,29 +1,83 @@
-"""A long row shared out among threads: the same bits as by one thread, whatever it holds."""
+"""Long rows, read piece by piece: the bits of passes over whole rows, whatever they hold."""
 
-from collections.abc import Callable
+import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
-from softmaxjit._jit import Kernel
+from softmaxjit._jit import Kernel, routine
+from softmaxjit._kernels.ahead import ahead_of
+from softmaxjit._kernels.log_long_rows import rest_by_pieces
+from softmaxjit._kernels.long_rows import softmax_by_pieces
+from softmaxjit._kernels.pieces import LARGEST_RISE, PIECE_ELEMENTS
 from softmaxjit._kernels.sums import FLUSHED_ELEMENTS
 from softmaxjit._kernels.temperature import as_operand
-from softmaxjit._plan import KERNELS, LONG, LONG_ROW
+from softmaxjit._plan import KERNELS, LONG, LONG_ROW, PARALLEL_ELEMENTS
+from softmaxjit._simd.memory import data_of
 
 from .exact import assert_same_bits
 from .oracles import DTYPES
 from .test_tiles import FAMILIES
 
-# Around one, two and three blocks of softmax, and around what of these the inner loop leaves over, and around parts
-# and blocks of the others.
-LENGTHS = [blocks * FLUSHED_ELEMENTS + k for blocks in (1, 2, 3) for k in (-1, 0, 1, 63, 64, 65, 1000)]
-LENGTHS += [FLUSHED_ELEMENTS + k for k in (2047, 2049, 16383, 16384, 16385, 18433)]
+ALL_DTYPES = [*DTYPES, np.float16, ml_dtypes.bfloat16]
 
-OF_SAME_SHAPE = ("softmax", "log_softmax")
-FUNCTIONS: list[Callable[..., Any]] = [softmax, log_softmax, logsumexp]
+# Around pieces, around blocks whose sums are flushed, and what is left of four vectors after either.
+LENGTHS = [pieces * PIECE_ELEMENTS + k for pieces in (1, 2, 5) for k in (-1, 0, 1, 63, 65)]
+LENGTHS += [FLUSHED_ELEMENTS + k for k in (-1, 0, 1, 65, PIECE_ELEMENTS, 2 * PIECE_ELEMENTS + 1)]
+LENGTHS += [2 * FLUSHED_ELEMENTS, 2 * FLUSHED_ELEMENTS + 100]
+
+N = 4 * PIECE_ELEMENTS + 100
+OCTAVE = math.log(2)
+
+# What is beside elements from -3 to 3, and whether softmax and the others can take the row piece by piece.
+OUTLIERS = {
+    "one that rises": (9.0, True, True),
+    "one that rises by nearly all that is allowed": (3 + (LARGEST_RISE - 1) * OCTAVE, True, True),
+    "one that rises by more": (3 + (LARGEST_RISE + 1) * OCTAVE, False, False),
+    "one that falls": (-40.0, True, True),
+    "one that falls so far that its probability is subnormal": (-90.0, False, True),
+    "one that falls out of reach": (-900.0, False, False),
+    "nothing": (-np.inf, False, False),
+    "infinity": (np.inf, False, False),
+    "a NaN": (np.nan, True, True),
+}
+
+
+def run(kernel: Kernel, x: np.ndarray, temperature: float | None, *, in_place: bool = False, where: Any = None) -> Any:
+    """Return what a kernel makes of a row, at a temperature unless that is None."""
+    x = x.copy()
+    operands, kinds = [], []
+    if temperature is not None:
+        operand, kind = as_operand(temperature)
+        operands, kinds = [operand], [kind]
+    out = np.empty(1, x.dtype) if temperature is None else x if in_place else np.full_like(x, 7)
+    source = carried(x) if where is None else (carried(x), where)
+    kernel.compiled(x.dtype, *kinds, masked=where is not None)(source, x.size, *operands, carried(out))
+    return out.astype(np.float64)  # NumPy's own tests do not see that two NaN of bfloat16 are alike
+
+
+def assert_bits_of_rows(operation: str, x: np.ndarray, temperature: float, where: Any = None) -> None:
+    tau = None if operation == "logsumexp" else temperature
+    expected = run(KERNELS[operation], x, tau, where=where)
+    assert_same_bits(run(LONG[operation], x, tau, where=where), expected)
+    assert_same_bits(run(LONG[operation], x, tau, where=where, in_place=True), expected)
+
+
+@routine
+def softmax_found(x, temperature, out):
+    """Return whether a row was taken piece by piece."""
+    return softmax_by_pieces(data_of(x), 0, x.size, temperature, data_of(out), data_of(out), False)
+
+
+@routine
+def others_found(x, temperature):
+    """Return whether the sum of others was."""
+    data = data_of(x)
+    return rest_by_pieces(data, 0, x.size, temperature, False, ahead_of(data, 1, False, None))[0]
 
 
 def row_of(family: str, n: int, dtype: Any) -> np.ndarray:
@@ -31,78 +85,97 @@ def row_of(family: str, n: int, dtype: Any) -> np.ndarray:
         return FAMILIES[family](np.random.default_rng(n), (1, n, 1)).astype(dtype).reshape(-1)
 
 
-def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any, parallel: bool = False) -> np.ndarray:
-    """Return what a kernel makes of rows, at a temperature unless that is None."""
-    if operation not in OF_SAME_SHAPE:
-        out = np.empty(x.size // n, x.dtype)
-        kernel.compiled(x.dtype, parallel=parallel)(carried(x), n, carried(out))
-        return out
-    out = x.copy()  # in place
-    operand, kind = as_operand(temperature)
-    kernel.compiled(x.dtype, kind, parallel=parallel)(carried(out), n, operand, carried(out))
-    return out
+def row_with(outlier: float, place: int, dtype: Any) -> np.ndarray:
+    x = np.random.default_rng(place).uniform(-3, 3, N)
+    x[:10] = 3
+    x[place] = outlier
+    return x.astype(dtype)
 
 
-@pytest.mark.parametrize("parallel", [False, True], ids=["serial", "parallel"])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("operation", LONG)
-def test_long_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any, parallel: bool) -> None:
+def test_long_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any) -> None:
     for n in LENGTHS:
-        x = row_of(family, n, dtype)
-        expected = run(operation, KERNELS[operation], x, n, 1.0)
-        assert_same_bits(run(operation, LONG[operation], x, n, 1.0, parallel), expected)
+        assert_bits_of_rows(operation, row_of(family, n, dtype), 1.0)
+    for temperature in (0.3, 2.9):
+        assert_bits_of_rows(operation, row_of(family, N, dtype), temperature)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", OUTLIERS)
+def test_what_comes_after_the_first_piece_decides_whether_its_shift_serves(kind: str, dtype: Any) -> None:
+    outlier, softmax_expected, others_expected = OUTLIERS[kind]
+    if dtype == np.float64 and -900 <= outlier < -40:  # which has more room, so that far means farther
+        outlier *= 8
+    for place in (PIECE_ELEMENTS, 3 * PIECE_ELEMENTS - 1, N - 1):
+        x = row_with(outlier, place, dtype)
+        assert softmax_found(x, 1.0, np.empty_like(x)) == softmax_expected
+        assert others_found(x, 1.0) == others_expected
+        for operation in LONG:
+            assert_bits_of_rows(operation, x, 1.0)
+            assert_bits_of_rows(operation, 2 * x, 2.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operation", LONG)
-def test_several_long_rows_each_at_its_own_temperature(operation: str, dtype: Any) -> None:
-    n = 2 * FLUSHED_ELEMENTS + 100
-    x = np.concatenate([row_of(family, n, dtype) for family in ("near", "far apart", "equal", "one apart")])
-    temperatures = np.array([0.5, 3.0, 1.0, 0.2])
-    expected = run(operation, KERNELS[operation], x, n, temperatures)
-    for parallel in (False, True):
-        assert_same_bits(run(operation, LONG[operation], x, n, temperatures, parallel), expected)
+def test_ascending_and_descending_rows(operation: str, dtype: Any) -> None:
+    for highest in (5, 14, 40, 200):
+        x = np.linspace(-highest, highest, N).astype(dtype)
+        assert_bits_of_rows(operation, x, 1.0)
+        assert_bits_of_rows(operation, x[::-1], 1.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", LONG)
+def test_a_first_piece_that_says_nothing(operation: str, dtype: Any) -> None:
+    for value in (np.nan, -np.inf, np.inf, np.finfo(dtype).max, np.finfo(dtype).min):
+        x = row_with(1.0, N - 1, dtype)
+        x[:PIECE_ELEMENTS] = value
+        assert_bits_of_rows(operation, x, 1.0)
+
+
+@pytest.mark.parametrize("operation", ["softmax", "log_softmax"])
+def test_elements_half_way_between_two_steps_are_rounded_by_the_rows_own_shift(operation: str) -> None:
+    """In float64 half a step is rounded so that with the shift it is even; and the first piece's may be odd."""
+    temperature = 1 / OCTAVE  # steps of 1
+    x = np.random.default_rng(0).integers(-20, 6, N) / 2
+    for rise in range(3, 8):
+        x[-1] = rise
+        assert_bits_of_rows(operation, x, temperature)
+    assert not softmax_found(x, temperature, np.empty_like(x))
+    assert softmax_found(x, np.nextafter(temperature, 0) * 1.01, np.empty_like(x))
+
+
+def test_a_reciprocal_that_scaling_would_make_subnormal_is_not_scaled() -> None:
+    """Its low part, which is as small as chance will have it; here of a sum of 2**18, times 2**16."""
+    found = []
+    for n in range(1 << 18, (1 << 18) + 40):
+        x = np.zeros(n, np.float32)
+        x[:PIECE_ELEMENTS] = -16 * OCTAVE
+        found.append(softmax_found(x, 1.0, np.empty_like(x)))
+        assert_bits_of_rows("softmax", x, 1.0)
+    assert {*found} == {False, True}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", LONG)
+def test_masks(operation: str, dtype: Any) -> None:
+    x = row_with(1.0, N - 1, dtype)
+    for where in (np.random.default_rng(0).random(N) < 0.5, np.ones(N, bool), np.zeros(N, bool), np.arange(N) > 3000):
+        assert_bits_of_rows(operation, x, 1.0, where)
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, np.float16], ids=str)
-@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.0, np.inf])
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_row_has_the_same_bits_on_any_number_of_threads(
-    function: Callable[..., Any], dtype: Any, temperature: float
-) -> None:
-    tempered = {} if function is logsumexp else {"temperature": temperature}
-    for n in (LONG_ROW - 1, LONG_ROW, LONG_ROW + 1, 4 * FLUSHED_ELEMENTS):
-        x = row_of("near", n, dtype)
-        where = np.random.default_rng(1).random(n) < 0.5
-        for mask in (None, where):
-            expected = function(x, **tempered, where=mask, threads=1)
-            assert_same_bits(function(x, **tempered, where=mask), expected)
-            assert_same_bits(function(x, **tempered, where=mask, threads=2), expected)
-            if function is not logsumexp:
-                in_place = x.copy()
-                function(in_place, **tempered, where=mask, out=in_place)
-                assert_same_bits(in_place, expected)
-        backwards = function(x[::-1], **tempered, threads=1)
-        assert_same_bits(function(x[::-1], **tempered), backwards)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_what_is_not_finite_in_any_block_is_that_of_the_whole_row(function: Callable[..., Any], dtype: Any) -> None:
-    n = 3 * FLUSHED_ELEMENTS
-    for place in (0, FLUSHED_ELEMENTS + 5, n - 1):
-        for value in (np.nan, np.inf):
-            x = row_of("near", n, dtype)
-            x[place] = value
-            result = function(x)
-            assert result == np.inf if function is logsumexp and value == np.inf else np.isnan(result).all()
-    x = np.full(n, -np.inf, dtype)
-    result = function(x)
-    assert result == -np.inf if function is logsumexp else np.isnan(result).all()
-    x[n - 1] = 3.0
-    if function is logsumexp:
-        assert logsumexp(x) == 3
-    else:
-        certain = softmax(x) if function is softmax else np.exp(log_softmax(x))
-        assert_same_bits(certain, np.eye(1, n, n - 1, dtype)[0])
+def test_public_functions_take_several_long_rows_each_at_its_own_temperature(dtype: Any) -> None:
+    n = LONG_ROW[np.dtype(dtype).itemsize]
+    rows = max(4, PARALLEL_ELEMENTS // n)
+    x = np.random.default_rng(0).standard_normal((rows, n)).astype(dtype)
+    x[1, -1], x[2, 5000] = 40, -np.inf
+    temperatures = np.linspace(0.5, 2, rows)[:, None]
+    for function in (softmax, log_softmax):
+        expected = [function(row, temperature=tau) for row, tau in zip(x, temperatures[:, 0], strict=True)]
+        for threads in (1, 2):
+            assert_same_bits(function(x, temperature=temperatures, threads=threads), np.stack(expected))
+    for threads in (1, 2):
+        assert_same_bits(logsumexp(x, threads=threads), np.stack([logsumexp(row) for row in x]))

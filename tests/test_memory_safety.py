@@ -18,6 +18,7 @@ from softmaxjit._kernels.across import softmax_across
 from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
+from softmaxjit._kernels.log_shared_rows import log_softmax_shared_rows, logsumexp_shared_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
 from softmaxjit._kernels.log_tiles import (
     log_softmax_across,
@@ -26,11 +27,12 @@ from softmaxjit._kernels.log_tiles import (
     logsumexp_short_rows,
 )
 from softmaxjit._kernels.long_rows import softmax_long_rows
+from softmaxjit._kernels.shared_rows import softmax_shared_rows
 from softmaxjit._kernels.short_rows import softmax_short_rows
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
 from softmaxjit._kernels.weighted import weighted_logsumexp_rows
-from softmaxjit._plan import LONG_ROW, LONGEST_ACROSS
+from softmaxjit._plan import LONG_ROW, LONGEST_ACROSS, SHARED_ROW
 from softmaxjit._simd.memory import data_of, load, load_part, store, store_part
 
 from .children import finish, run, start
@@ -49,7 +51,8 @@ SHORTEST = (1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 30, 31, 32, 33, 39, 40, 41
 TILES = [[(rows, n) for rows in (8, 16, 17, 33, 65, 130) for n in SHORTEST]]
 # Around what decides which kernel takes how many elements (see `_plan`).
 MORE_SHAPES = {
-    "long_rows": [[(1, LONG_ROW + k) for k in (-1, 0, 1)]],
+    "long_rows": [[(3, LONG_ROW[4] + k) for k in (-1, 0, 1)], [(3, 2 * LONG_ROW[4] + 17)]],
+    "shared_rows": [[(1, SHARED_ROW + k) for k in (-1, 0, 1)]],
     "tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "log_tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "half_tiles": TILES,
@@ -83,6 +86,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
     "logsumexp_long_rows": lambda a: logsumexp_long_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
+    "softmax_long_rows masked": lambda a: softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.tau, a.flat.out
+    ),
+    "softmax_shared_rows": lambda a: softmax_shared_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "log_softmax_shared_rows": lambda a: log_softmax_shared_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "logsumexp_shared_rows": lambda a: logsumexp_shared_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
     "softmax_rows masked": lambda a: softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
         (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
     ),
@@ -98,9 +111,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "logsumexp_short_rows masked": lambda a: logsumexp_short_rows.compiled(a.dtype, masked=True)(
         (a.flat.poisoned, a.flat.where), a.n, a.flat.log
     ),
-    "log_softmax_long_rows masked": lambda a: log_softmax_long_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
-        (a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out
-    ),
+    "log_softmax_shared_rows masked": lambda a: log_softmax_shared_rows.compiled(
+        a.dtype, ONE_FOR_EACH_ROW, masked=True
+    )((a.flat.poisoned, a.flat.where), a.n, a.flat.extreme, a.flat.out),
     "softmax_short_rows": lambda a: softmax_short_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
@@ -135,6 +148,7 @@ GROUPS = {
     "logsumexp": ("logsumexp", "weighted_logsumexp_rows"),
     "rows": ("softmax_rows", "log_softmax_rows"),
     "long_rows": ("softmax_long_rows", "log_softmax_long_rows", "logsumexp_long_rows"),
+    "shared_rows": ("softmax_shared_rows", "log_softmax_shared_rows", "logsumexp_shared_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),

@@ -17,6 +17,8 @@ from softmaxjit._plan import (
     PARALLEL_ELEMENTS,
     PLAIN,
     POOL_ELEMENTS,
+    SHARED,
+    SHARED_ROW,
     SHORT,
     SHORT_ROWS,
     Facts,
@@ -27,6 +29,14 @@ from softmaxjit._plan import (
 
 FLOAT32 = np.dtype(np.float32)
 HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
+
+
+BEYOND = [
+    {"lowest_temperature": np.nextafter(SMALLEST_TEMPERATURE, 0)},
+    {"highest_temperature": np.nextafter(LARGEST_TEMPERATURE, np.inf)},
+    {"lowest_temperature": 0.0, "highest_temperature": 0.0},
+    {"lowest_temperature": np.inf, "highest_temperature": np.inf},
+]
 
 
 def planned(**changes: Any) -> Plan:
@@ -140,35 +150,56 @@ def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(oper
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("operation", LONG)
+@pytest.mark.parametrize("operation", SHARED)
 def test_one_long_row_is_shared_out(operation: str, dtype: Any) -> None:
-    long = {"operation": operation, "rows": 1, "n": LONG_ROW, "dtype": np.dtype(dtype)}
-    assert name_of(planned(**long)) == f"{operation}_long_rows"
+    long = {"operation": operation, "rows": 1, "n": SHARED_ROW, "dtype": np.dtype(dtype)}
+    assert name_of(planned(**long)) == f"{operation}_shared_rows"
     assert planned(**long).parallel
-    assert name_of(planned(**long, threads=2)) == f"{operation}_long_rows"
-    for changes in ({"n": LONG_ROW - 1}, {"threads": 1}):
-        assert name_of(planned(**{**long, **changes})) == f"{operation}_rows"
+    assert name_of(planned(**long, threads=2)) == f"{operation}_shared_rows"
+    for changes in ({"n": SHARED_ROW - 1}, {"threads": 1}):
+        assert name_of(planned(**{**long, **changes})) == f"{operation}_long_rows"
         assert not planned(**{**long, **changes}).parallel
-    assert name_of(planned(**{**long, "rows": 2})) == f"{operation}_rows"
+    assert name_of(planned(**{**long, "rows": 2})) == f"{operation}_long_rows"
     assert planned(**{**long, "rows": 2}).parallel
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_one_long_row_of_16_bits_is_shared_out_unless_the_result_would_have_to_hold_exponentials(dtype: Any) -> None:
-    long = {"rows": 1, "n": LONG_ROW, "dtype": dtype}
-    assert name_of(planned(**long)) == "softmax_rows"
+    long = {"rows": 1, "n": SHARED_ROW, "dtype": dtype}
+    assert name_of(planned(**long)) == "softmax_long_rows"
     assert not planned(**long).parallel
-    for operation in set(LONG) - {"softmax"}:
-        assert name_of(planned(operation=operation, **long)) == f"{operation}_long_rows"
+    for operation in set(SHARED) - {"softmax"}:
+        assert name_of(planned(operation=operation, **long)) == f"{operation}_shared_rows"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shortest"), [*((dtype, 16384) for dtype in HALVES), (np.float32, 8192), (np.float64, 16384)], ids=str
+)
+@pytest.mark.parametrize("operation", LONG)
+def test_long_rows_are_read_piece_by_piece(operation: str, dtype: Any, shortest: int) -> None:
+    rows = PARALLEL_ELEMENTS // shortest
+    long = {"operation": operation, "rows": rows, "n": shortest, "dtype": np.dtype(dtype)}
+    for changes in ({}, {"threads": 1}, {"threads": 2}, {"rows": 2 * rows}, {"rows": 1, "n": PARALLEL_ELEMENTS}):
+        assert name_of(planned(**{**long, **changes})) == f"{operation}_long_rows"
+    for changes in ({"rows": rows - 1}, {"rows": 2 * rows, "n": shortest - 1}):
+        assert name_of(planned(**{**long, **changes})) == f"{operation}_rows"
+    assert name_of(planned(**{**long, "inner": 2})) == f"{operation}_across"
+    assert name_of(planned(operation="logsumexp", rows=rows, n=shortest, weighted=True)) == "weighted_logsumexp_rows"
+
+
+@pytest.mark.parametrize("changes", BEYOND)
+def test_long_rows_are_read_piece_by_piece_only_at_temperatures_that_need_no_preparing(changes: dict[str, Any]) -> None:
+    for operation in ("softmax", "log_softmax"):
+        assert name_of(planned(operation=operation, n=LONG_ROW[4], **changes)) == f"{operation}_rows"
 
 
 def test_a_weighted_sum_of_one_long_row_is_serial() -> None:
-    chosen = planned(operation="logsumexp", rows=1, n=LONG_ROW, weighted=True)
+    chosen = planned(operation="logsumexp", rows=1, n=SHARED_ROW, weighted=True)
     assert name_of(chosen) == "weighted_logsumexp_rows"
     assert not chosen.parallel
 
 
-@pytest.mark.parametrize("operation", sorted(set(KERNELS) - set(LONG)))
+@pytest.mark.parametrize("operation", sorted(set(KERNELS) - set(SHARED)))
 def test_one_row_of_other_operations_is_serial_however_long(operation: str) -> None:
     assert not planned(operation=operation, rows=1, n=100 * PARALLEL_ELEMENTS).parallel
     assert planned(operation=operation, rows=2, n=100 * PARALLEL_ELEMENTS).parallel
@@ -177,14 +208,6 @@ def test_one_row_of_other_operations_is_serial_however_long(operation: str) -> N
 @pytest.mark.parametrize(("threads", "parallel"), [(None, True), (1, False), (2, True), (64, True)])
 def test_one_thread_asked_for_is_serial(threads: int | None, parallel: bool) -> None:
     assert planned(rows=PARALLEL_ELEMENTS, n=2, threads=threads).parallel == parallel
-
-
-BEYOND = [
-    {"lowest_temperature": np.nextafter(SMALLEST_TEMPERATURE, 0)},
-    {"highest_temperature": np.nextafter(LARGEST_TEMPERATURE, np.inf)},
-    {"lowest_temperature": 0.0, "highest_temperature": 0.0},
-    {"lowest_temperature": np.inf, "highest_temperature": np.inf},
-]
 
 
 @pytest.mark.parametrize("changes", BEYOND)
@@ -197,8 +220,8 @@ def test_temperatures_decide_nothing_for_several_rows(operation: str, changes: d
 @pytest.mark.parametrize("changes", BEYOND)
 def test_one_long_row_is_shared_out_only_at_temperatures_that_need_no_preparing(changes: dict[str, Any]) -> None:
     within = {"lowest_temperature": SMALLEST_TEMPERATURE, "highest_temperature": LARGEST_TEMPERATURE}
-    assert name_of(planned(rows=1, n=LONG_ROW, **within)) == "softmax_long_rows"
-    assert name_of(planned(rows=1, n=LONG_ROW, **changes)) == "softmax_rows"
+    assert name_of(planned(rows=1, n=SHARED_ROW, **within)) == "softmax_shared_rows"
+    assert name_of(planned(rows=1, n=SHARED_ROW, **changes)) == "softmax_rows"
 
 
 @pytest.mark.parametrize("operation", KERNELS)

@@ -1,8 +1,8 @@
 """softmax, log_softmax and logsumexp of rows, one by one, in tiles or shared out; and their gradients.
 
 A row is read for its largest and smallest element, then for its exponentials.  softmax goes on to scale these,
-log_softmax to read the row again for its results.  With m the largest element and tau the temperature, everything rests
-on these choices:
+log_softmax to read the row again for its results; long rows are read for extremes and exponentials at once, piece by
+piece (`pieces`).  With m the largest element and tau the temperature, everything rests on these choices:
 
 * **The shift hides in the exponent.**  ``exp((x - m) / tau)`` is computed as ``exp(x / tau) * 2**-N`` with N the
   integer nearest ``m / tau * log2(e)``.  The rounding error of x - m, which costs other libraries up to 65 ulp at

@@ -46,6 +46,7 @@ def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, 
     width = lanes(tile)
     zero, _ = nothing(tile)
     value, error = zero, zero
+    opening, opening_error = zero, zero
     for first in range(0, n, OTHERS_BLOCK_ELEMENTS):
         stop = min(n, first + OTHERS_BLOCK_ELEMENTS)
         count = min(width, stop - first)
@@ -55,8 +56,11 @@ def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, 
                 tile, start, stride, first + k, stop, steps, shift, precise, alone, upcoming, asked
             )
             put_partial(memory, k * width, total, lost)
-        value, error = add_pairs(value, error, sum_of_partials(tile, memory, count, width // 2))
-    return value, error
+        if first == 0:
+            opening, opening_error = sum_of_partials(tile, memory, count, width // 2)
+        else:
+            value, error = add_pairs(value, error, sum_of_partials(tile, memory, count, width // 2))
+    return add_pairs(value, error, (opening, opening_error)) if n > OTHERS_BLOCK_ELEMENTS else (opening, opening_error)
 
 
 @helper

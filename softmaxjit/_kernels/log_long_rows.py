@@ -1,131 +1,97 @@
-"""Log-softmax and log-sum-exp of one long row on several threads: each pass over it is shared out among them.
-
-The sums of its blocks are kept, and added up in the order of the row, so that it has the bits of one thread, which by
-itself runs `log_softmax_rows` or `logsumexp_rows`.
-"""
+"""Log-softmax and log-sum-exp of rows that leave the first-level cache, each on one thread, with the bits of others."""
 
 import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
-from .._simd.memory import data_of, element_like, store_element
+from .._simd.exp_scaled import exp_steps
+from .._simd.memory import data_of, store_element
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
 from .log_softmax import log_softmax_output, output_of
-from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
-from .long_rows import shift_of_extremes
-from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
-from .partial import nothing, pair_of
-from .shift import limits_of, row_extremes
+from .logsumexp import log1p_of_ratio, logsumexp_of_row
+from .others import is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
+from .partial import nothing
+from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_piece
+from .shift import Shift, largest_exp, limits_of, row_shift, shift_of_row
 from .sums import add_pairs
 from .temperature import settled, settled_at
 
-# Whole blocks, and few enough to share out evenly.
-PART_ELEMENTS = 8 * OTHERS_BLOCK_ELEMENTS
-
 
 @helper
-def start_of_extremes(x, n, largest, smallest, temperature):
-    """Return what the sum of a row needs of which the extremes are known."""
-    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).log_reach)
-    return start_of_shift(x, shift, temperature)
+def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, ahead):
+    """Return the sum of others under the shift `first` by the first piece, and a row's extremes.
 
-
-@helper
-def sum_part(x, start, i, stop, begun, reached, precise, ahead, totals, errors):
-    """Keep the sums of the blocks of ``x[i : stop]``, of a row that begins at `start`."""
-    while i < stop:
-        end = min(stop, i + OTHERS_BLOCK_ELEMENTS)
-        if i == start:
-            total, lost = without_largest(x, begun.steps, begun.shift, reached, precise, False)
-        else:
+    Of a row whose extremes are not near the sum means nothing.  The first block, which comes with the exponential of
+    the maximum, is the last in the order of the sum.
+    """
+    end = start + n
+    blocks = (n + PIECE_ELEMENTS - 1) // PIECE_ELEMENTS
+    value = error = 0.0
+    for block in range(1, blocks + 1):
+        if block < blocks:
+            i = start + block * PIECE_ELEMENTS
+            of_piece, stop = extremes_of_piece(x, i, end)
+            extremes = extremes_of_both(of_piece, extremes)
             total, lost = nothing(x)
-        total, lost = sum_block_of_others(
-            x, i, end, total, lost, begun.steps, begun.shift, reached, precise, False, ahead
-        )
-        block = (i - start) // OTHERS_BLOCK_ELEMENTS
-        totals[block], errors[block] = pair_of(total, lost)
-        i = end
+        else:
+            i, stop = start, min(end, start + PIECE_ELEMENTS)
+            shift = Shift(extremes.largest, first.anchor, first.lowest, first.magic, first.octaves, True, True)
+            total, lost = without_largest(x, steps, shift, True, precise, False)
+        if not are_near(extremes, first, temperature, limits_of(x).log_reach):
+            break
+        sums = sum_block_of_others(x, i, stop, total, lost, steps, first, True, precise, False, ahead)
+        value, error = add_pairs(value, error, sums)
+    return value, error, extremes
 
 
 @helper
-def sum_parts(x, start, i, stop, n, largest, smallest, temperature, precise, far, out, totals, errors):
-    """`sum_part` from the extremes of the row; `out` is None where nothing is written."""
-    begun = start_of_extremes(x, n, largest, smallest, temperature)
-    ahead = ahead_of(x, n, far, out)
-    if begun.shift.reached:
-        sum_part(x, start, i, stop, begun, True, precise, ahead, totals, errors)
-    else:
-        sum_part(x, start, i, stop, begun, False, precise, ahead, totals, errors)
+def rest_by_pieces(x, start, n, temperature, precise, ahead):
+    """Return whether a row could be taken piece by piece, then its shift, and its sum of others as a pair."""
+    reach = limits_of(x).log_reach
+    steps = exp_steps(x, temperature)
+    extremes, _ = extremes_of_piece(x, start, start + n)
+    first = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
+    rest, error, extremes = sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, ahead)
+    shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
+    scale = excess(steps, first, shift)
+    return scale > 0.0, shift, rest / scale, error / scale
 
 
 @helper
-def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, errors):
-    """Return what `log_of_sum` returns, from the sums of all blocks."""
-    begun = start_of_extremes(x, n, largest, smallest, temperature)
-    rest = error = 0.0
-    for block in range(totals.size):
-        rest, error = add_pairs(rest, error, (totals[block], errors[block]))
-    if not is_precise_enough(x, rest, begun.unit, precise):
-        ahead = ahead_of(x, n, False, None)
-        rest, error = sum_blocks_of_others(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
-    return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
+def log_of_long_row(x, start, n, temperature, precise, ahead):
+    """Return a row's maximum and what `log_of_sum` returns."""
+    found, shift, rest, error = rest_by_pieces(x, start, n, temperature, precise, ahead)
+    steps = exp_steps(x, temperature)
+    if not found:
+        shift = shift_of_row(x, start, n, temperature, limits_of(x).log_reach)
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
+    unit, unit_error = largest_exp(x, shift, temperature)
+    if not is_precise_enough(x, rest, unit, precise):
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
+    log, log_error = log1p_of_ratio(x, rest, error, unit, unit_error)
+    return shift.largest, log, log_error
 
 
-@helper
-def log_softmax_part(x, i, count, n, largest, smallest, log, log_error, temperature, out):
-    """Write the results of a part of a row."""
-    o = output_of(x, element_like(x, largest), log, log_error, temperature)
-    if temperature == 1.0:
-        log_softmax_output(x, i, count, o, out, False)
-    else:
-        log_softmax_output(x, i, count, o, out, True)
-
-
-@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out), counted=False)
 def log_softmax_long_rows(x, n, temperature, out):
     """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for large n."""
-    size = PART_ELEMENTS
-    parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
-    largest, smallest = np.empty(parts), np.empty(parts)
-    totals, errors = np.empty(blocks), np.empty(blocks)
-    tau_of_rows = settled(temperature)
+    tau = settled(temperature)
     far = are_far(out.size, out)
-    for row in range(out.size // n):
-        start, end = row * n, row * n + n
-        for part in prange(parts):
-            i = start + part * size
-            largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
-        high, low, tau = largest.max(), smallest.min(), settled_at(tau_of_rows, row)
-        for part in prange(parts):
-            i = start + part * size
-            stop = min(end, i + size)
-            sum_parts(data_of(x), start, i, stop, n, high, low, tau, False, far, data_of(out), totals, errors)
-        log, log_error = log_of_blocks(data_of(x), start, n, high, low, tau, False, totals, errors)
-        for part in prange(parts):
-            i = start + part * size
-            count = min(size, end - i)
-            log_softmax_part(data_of(x), i, count, n, high, low, log, log_error, tau, data_of(out))
+    for row in prange(out.size // n):
+        temperature_of_row = settled_at(tau, row)
+        ahead = ahead_of(data_of(x), PIECE_ELEMENTS, far, data_of(out))
+        largest, log, log_error = log_of_long_row(data_of(x), row * n, n, temperature_of_row, False, ahead)
+        o = output_of(data_of(x), largest, log, log_error, temperature_of_row)
+        log_softmax_output(data_of(x), row * n, n, o, temperature_of_row, data_of(out))
         fill_rows(data_of(x), row, row + 1, n, data_of(out), -np.inf)
 
 
-@kernel(lambda x, out: (x, types.intp, out))
+@kernel(lambda x, out: (x, types.intp, out), counted=False)
 def logsumexp_long_rows(x, n, out):
     """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`; for large n."""
-    size = PART_ELEMENTS
-    parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
-    largest, smallest = np.empty(parts), np.empty(parts)
-    totals, errors = np.empty(blocks), np.empty(blocks)
     far = are_far(out.size * n, out)
-    for row in range(out.size):
-        start, end = row * n, row * n + n
-        for part in prange(parts):
-            i = start + part * size
-            largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
-        high, low = largest.max(), smallest.min()
-        for part in prange(parts):
-            i = start + part * size
-            stop = min(end, i + size)
-            sum_parts(data_of(x), start, i, stop, n, high, low, 1.0, True, far, None, totals, errors)
-        log, log_error = log_of_blocks(data_of(x), start, n, high, low, 1.0, True, totals, errors)
-        store_element(data_of(out), row, logsumexp_of_row(data_of(x), start, n, high, log, log_error))
+    for row in prange(out.size):
+        ahead = ahead_of(data_of(x), PIECE_ELEMENTS, far, None)
+        largest, log, log_error = log_of_long_row(data_of(x), row * n, n, 1.0, True, ahead)
+        store_element(data_of(out), row, logsumexp_of_row(data_of(x), row * n, n, largest, log, log_error))

@@ -65,8 +65,17 @@ def log_softmax_element(v, o, tempered):
 
 
 @helper
-def log_softmax_output(x, start, n, o, out, tempered):
-    """Write the results of a row, of which none is subnormal: next to a distance that small is the logarithm of 2."""
+def log_softmax_output(x, start, n, o, temperature, out):
+    """Write the results of a row, or of a part of one."""
+    if temperature == 1.0:
+        log_softmax_elements(x, start, n, o, out, False)
+    else:
+        log_softmax_elements(x, start, n, o, out, True)
+
+
+@helper
+def log_softmax_elements(x, start, n, o, out, tempered):
+    """`log_softmax_output`, of which none is subnormal: next to a distance that small is the logarithm of 2."""
     width = lanes(x)
     i, end = start, start + n
     while i + 4 * width <= end:
@@ -97,10 +106,7 @@ def log_softmax_block(x, first, last, n, temperature, out, far):
         if row + 1 < last:
             next_tau = settled_at(temperature, row + 1)
             begun = start_of_log_row(x, start + n, n, next_tau)
-        if tau == 1.0:
-            log_softmax_output(x, start, n, o, out, False)
-        else:
-            log_softmax_output(x, start, n, o, out, True)
+        log_softmax_output(x, start, n, o, tau, out)
         if row + 1 < last:
             tau = next_tau
 

@@ -1,87 +1,105 @@
-"""Softmax of one long row on several threads: each pass over it is shared out among them, block by block.
+"""Softmax of rows that leave the first-level cache, each on one thread, with the bits of `softmax_rows`."""
 
-Such a row in 16 bits, and any on one thread, is left to `softmax_rows`.
-
-A block is what `sum_row` flushes its partial sums after, so the sums of blocks, added in order, have the bits of
-`sum_row`.
-"""
+import math
+from typing import Any
 
 import numpy as np
 from numba import prange, types
 
-from .._jit import helper, kernel
+from .._jit import compiled_as, helper, kernel
+from .._simd.arithmetic import magnitude
 from .._simd.exp_scaled import exp_steps
-from .._simd.memory import data_of, element_like
+from .._simd.lanes import sum_lanes
+from .._simd.memory import are_same, data_of, element_like, keep_until_here, splat
+from .._simd.vector import computed
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
-from .shift import limits_of, row_extremes, row_shift
-from .softmax import inverse_of, scale_row
-from .sums import FLUSHED_ELEMENTS, add_pairs, missing_from_largest, sum_row
+from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_piece
+from .shift import limits_of, row_shift
+from .softmax import inverse_of, scale_row, softmax_of_rows, terms_of_row
+from .sums import FLUSHED_ELEMENTS, add_pairs, missing_from_largest, sum_fours, sum_rest
 from .temperature import settled, settled_at
 
 
 @helper
-def shift_of_extremes(x, n, largest, smallest, temperature, farthest):
-    """Return the shift of a row of which the extremes are known.
+def sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest, out, ahead):
+    """Return what `sum_row` returns, under the shift `first` by the piece that ends at `stop`, and a row's extremes.
 
-    Each block finds it for itself, as Numba shares out no loops that take named tuples from outside.
+    Of a row whose extremes are not near the sum means nothing.
     """
-    return row_shift(x, n, element_like(x, largest), element_like(x, smallest), temperature, farthest)
+    i, end = start, start + n
+    total = lost = splat(x, 0)
+    flushed, flushed_error = 0.0, 0.0
+    while are_near(extremes, first, temperature, farthest):
+        i, total, lost = sum_fours(x, i, stop, total, lost, steps, first, True, out, ahead)
+        if stop == end:
+            rest = sum_rest(x, i, end, total, lost, steps, first, True, out)
+            flushed, flushed_error = add_pairs(flushed, flushed_error, rest)
+            break
+        if (stop - start) % FLUSHED_ELEMENTS == 0:
+            flushed, flushed_error = add_pairs(flushed, flushed_error, sum_lanes(total, lost))
+            total = lost = splat(x, 0)
+        of_piece, stop = extremes_of_piece(x, stop, end)
+        extremes = extremes_of_both(of_piece, extremes)
+    return flushed, flushed_error, extremes
 
 
 @helper
-def sum_flushed_block(x, start, count, n, largest, smallest, temperature, out, far):
-    """Return the sum of a block's exponentials, which are stored in `out`, as a float64 pair."""
-    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach)
+def softmax_by_pieces(x, start, n, temperature, terms, out, far):
+    """Write a row's results and return True, or spoil `terms` and return False."""
+    limits = limits_of(x)
     steps = exp_steps(x, temperature)
-    ahead = ahead_of(x, n, far, out)
-    if shift.reached:
-        return sum_row(x, start, count, steps, shift, True, out, ahead)
-    return sum_row(x, start, count, steps, shift, False, out, ahead)
+    extremes, stop = extremes_of_piece(x, start, start + n)
+    first = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
+    farthest = limits.plain_reach - math.log(n)
+    ahead = ahead_of(x, PIECE_ELEMENTS, far, out)
+    total, error, extremes = sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest, terms, ahead)
+    shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
+    scale = excess(steps, first, shift)
+    if not (shift.plain and scale > 0.0):
+        return False
+    missing = missing_from_largest(x, steps, shift, temperature)
+    high, low = inverse_of(out, total / scale, error / scale + missing)
+    unscale = element_like(x, 1.0 / scale)
+    # Unless scaled it stays as exact as it is, which `scale_row` scales it once more to find out.
+    if scale > 1.0 and low != 0.0 and magnitude(low * unscale) < limits.smallest:
+        return False
+    scale_row(terms, start, n, high * unscale, low * unscale, True, out)
+    return True
 
 
 @helper
-def inverse_of_blocks(x, n, largest, smallest, temperature, totals, errors, out):
-    """Return the factor of a row's exponentials as a pair: see `inverse_of`."""
-    total = error = 0.0
-    for block in range(totals.size):
-        total, error = add_pairs(total, error, (totals[block], errors[block]))
-    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach)
-    return inverse_of(out, total, error + missing_from_largest(x, exp_steps(x, temperature), shift, temperature))
+def softmax_of_long_row(x, row, n, temperature, scratch, out, far):
+    """Softmax of a row through `scratch` of n elements, or None where `out` can hold the exponentials."""
+    start = row * n
+    terms = terms_of_row(scratch, start, out)
+    if are_same(x, terms) or not softmax_by_pieces(x, start, n, settled_at(temperature, row), terms, out, far):
+        softmax_of_rows(x, row, row + 1, n, temperature, scratch, out, far)
 
 
-@helper
-def scale_block(x, start, count, n, largest, smallest, temperature, high, low, out):
-    """Scale a block's exponentials."""
-    if shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach).plain:
-        scale_row(out, start, count, high, low, True, out)
-    else:
-        scale_row(out, start, count, high, low, False, out)
+def through_scratch(x: Any, row: Any, n: Any, temperature: Any, out: Any, far: Any) -> Any:
+    """`softmax_of_long_row` with the scratch that the dtype needs."""
+    raise NotImplementedError("only inside compiled code")
 
 
-@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+@compiled_as(through_scratch, inline=True)
+def _through_scratch(x, row, n, temperature, out, far):
+    if out.dtype == computed(out.dtype):
+        return lambda x, row, n, temperature, out, far: softmax_of_long_row(x, row, n, temperature, None, out, far)
+
+    def with_scratch(x, row, n, temperature, out, far):
+        scratch = np.empty(n, np.float32)
+        softmax_of_long_row(x, row, n, temperature, data_of(scratch), out, far)
+        keep_until_here(scratch)
+
+    return with_scratch
+
+
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out), counted=False)
 def softmax_long_rows(x, n, temperature, out):
     """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for large n."""
-    size = FLUSHED_ELEMENTS
-    blocks = (n + size - 1) // size
-    largest, smallest = np.empty(blocks), np.empty(blocks)
-    totals, errors = np.empty(blocks), np.empty(blocks)
-    tau_of_rows = settled(temperature)
+    tau = settled(temperature)
     far = are_far(out.size, out)
-    for row in range(out.size // n):
-        start, end = row * n, row * n + n
-        for block in prange(blocks):
-            at = start + block * size
-            largest[block], smallest[block] = row_extremes(data_of(x), at, min(size, end - at))
-        high, low, tau = largest.max(), smallest.min(), settled_at(tau_of_rows, row)
-        for block in prange(blocks):
-            at = start + block * size
-            count = min(size, end - at)
-            totals[block], errors[block] = sum_flushed_block(
-                data_of(x), at, count, n, high, low, tau, data_of(out), far
-            )
-        factor, error = inverse_of_blocks(data_of(x), n, high, low, tau, totals, errors, data_of(out))
-        for block in prange(blocks):
-            at = start + block * size
-            scale_block(data_of(x), at, min(size, end - at), n, high, low, tau, factor, error, data_of(out))
+    for row in prange(out.size // n):
+        through_scratch(data_of(x), row, n, tau, data_of(out), far)
         fill_rows(data_of(x), row, row + 1, n, data_of(out), 0.0)

@@ -32,6 +32,13 @@ def sum_row(x, start, n, steps, shift, reached, out, ahead):
         if stop < end:
             flushed, flushed_error = add_pairs(flushed, flushed_error, sum_lanes(total, lost))
             total = lost = splat(x, 0)
+    return add_pairs(flushed, flushed_error, sum_rest(x, i, end, total, lost, steps, shift, reached, out))
+
+
+@helper
+def sum_rest(x, i, end, total, lost, steps, shift, reached, out):
+    """Return the sum of partial sums, of what these have lost and of less than four vectors more, as a pair."""
+    width = lanes(x)
     halfway = i + 2 * width
     first = second = splat(x, 0)
     while i < end:
@@ -42,7 +49,7 @@ def sum_row(x, start, n, steps, shift, reached, out, ahead):
             second = second + e
         i += width
     total, error = add_exactly(total, first + second)
-    return add_pairs(flushed, flushed_error, sum_lanes(total, lost + error))
+    return sum_lanes(total, lost + error)
 
 
 @helper

@@ -37,6 +37,7 @@ N_BITS = 13
 # As numbers, because Numba compiles a loop for a power.
 _SPLITTER32 = 2.0 ** (53 - 24 + N_BITS) + 1.0
 _SPLITTER64 = 2.0**N_BITS + 1.0
+_SPLITTER_OF_HALVES = 2.0 ** (53 - (N_BITS + 1)) + 1.0
 
 # Every result of the float32 exp_scaled carries this factor.  Chosen so that FACTOR * 2**(j / 8) lies within 0.026 ulp
 # of a float32 for every j (a search over all 24-bit factors): the table then adds no error.
@@ -112,6 +113,20 @@ def _exp_steps(array, divisor):
         return Steps64(1.0 / step, -high, ((high - step) - error) * inverse, inverse)
 
     return of_float64
+
+
+def rounds_alike(steps: Any) -> Any:
+    """Whether the octaves in the magic number have no say in how x is rounded to steps."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(rounds_alike, inline=True)
+def _rounds_alike(steps):
+    if steps.instance_class is Steps32:
+        return lambda steps: True  # an octave is an even number of steps, and a half rounds to an even one
+
+    # |n| is below 2**13.  If it were half an odd integer, the odd parts of x and of `per_unit` would be below 2**14.
+    return lambda steps: _keep_leading_bits(steps.per_unit, _SPLITTER_OF_HALVES) != steps.per_unit
 
 
 def exp_magic(array: Any, octaves: Any) -> Any:

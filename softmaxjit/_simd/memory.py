@@ -66,6 +66,17 @@ def counted_from(typingctx, data, index):
 
 
 @intrinsic
+def are_same(typingctx, data, other):
+    """Whether two addresses, the first perhaps with a mask, are one."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        elements, _ = parts_of(context, builder, data, args[0])
+        return builder.icmp_unsigned("==", *(builder.ptrtoint(each, ir.IntType(64)) for each in (elements, args[1])))
+
+    return types.boolean(data, other), generate
+
+
+@intrinsic
 def keep_until_here(typingctx, array):
     """Do nothing, but after the last use of `data_of` a local array: Numba frees it after its own last use."""
 

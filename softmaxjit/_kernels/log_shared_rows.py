@@ -1,0 +1,128 @@
+"""Log-softmax and log-sum-exp of one long row on several threads: each pass over it is shared out among them.
+
+The sums of its blocks are kept, and added up in the order of the row, so that it has the bits of one thread, which by
+itself runs `log_softmax_rows` or `logsumexp_rows`.
+"""
+
+import numpy as np
+from numba import prange, types
+
+from .._jit import helper, kernel
+from .._simd.memory import data_of, element_like, store_element
+from .ahead import ahead_of, are_far
+from .fill import fill_rows
+from .log_softmax import log_softmax_output, output_of
+from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
+from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
+from .partial import nothing
+from .shared_rows import shift_of_extremes
+from .shift import limits_of, row_extremes
+from .sums import add_pairs
+from .temperature import settled, settled_at
+
+# Whole blocks, and few enough to share out evenly.
+PART_ELEMENTS = 8 * OTHERS_BLOCK_ELEMENTS
+
+
+@helper
+def start_of_extremes(x, n, largest, smallest, temperature):
+    """Return what the sum of a row needs of which the extremes are known."""
+    shift = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).log_reach)
+    return start_of_shift(x, shift, temperature)
+
+
+@helper
+def sum_part(x, start, i, stop, begun, reached, precise, ahead, totals, errors):
+    """Keep the sums of the blocks of ``x[i : stop]``, of a row that begins at `start`."""
+    while i < stop:
+        end = min(stop, i + OTHERS_BLOCK_ELEMENTS)
+        if i == start:
+            total, lost = without_largest(x, begun.steps, begun.shift, reached, precise, False)
+        else:
+            total, lost = nothing(x)
+        block = (i - start) // OTHERS_BLOCK_ELEMENTS
+        totals[block], errors[block] = sum_block_of_others(
+            x, i, end, total, lost, begun.steps, begun.shift, reached, precise, False, ahead
+        )
+        i = end
+
+
+@helper
+def sum_parts(x, start, i, stop, n, largest, smallest, temperature, precise, far, out, totals, errors):
+    """`sum_part` from the extremes of the row; `out` is None where nothing is written."""
+    begun = start_of_extremes(x, n, largest, smallest, temperature)
+    ahead = ahead_of(x, n, far, out)
+    if begun.shift.reached:
+        sum_part(x, start, i, stop, begun, True, precise, ahead, totals, errors)
+    else:
+        sum_part(x, start, i, stop, begun, False, precise, ahead, totals, errors)
+
+
+@helper
+def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, errors):
+    """Return what `log_of_sum` returns, from the sums of all blocks."""
+    begun = start_of_extremes(x, n, largest, smallest, temperature)
+    rest = error = 0.0
+    for block in range(1, totals.size):
+        rest, error = add_pairs(rest, error, (totals[block], errors[block]))
+    rest, error = add_pairs(rest, error, (totals[0], errors[0]))
+    if not is_precise_enough(x, rest, begun.unit, precise):
+        ahead = ahead_of(x, n, False, None)
+        rest, error = sum_blocks_of_others(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
+    return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
+
+
+@helper
+def log_softmax_part(x, i, count, n, largest, smallest, log, log_error, temperature, out):
+    """Write the results of a part of a row."""
+    o = output_of(x, element_like(x, largest), log, log_error, temperature)
+    log_softmax_output(x, i, count, o, temperature, out)
+
+
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+def log_softmax_shared_rows(x, n, temperature, out):
+    """Log-softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; for large n."""
+    size = PART_ELEMENTS
+    parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
+    largest, smallest = np.empty(parts), np.empty(parts)
+    totals, errors = np.empty(blocks), np.empty(blocks)
+    tau_of_rows = settled(temperature)
+    far = are_far(out.size, out)
+    for row in range(out.size // n):
+        start, end = row * n, row * n + n
+        for part in prange(parts):
+            i = start + part * size
+            largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
+        high, low, tau = largest.max(), smallest.min(), settled_at(tau_of_rows, row)
+        for part in prange(parts):
+            i = start + part * size
+            stop = min(end, i + size)
+            sum_parts(data_of(x), start, i, stop, n, high, low, tau, False, far, data_of(out), totals, errors)
+        log, log_error = log_of_blocks(data_of(x), start, n, high, low, tau, False, totals, errors)
+        for part in prange(parts):
+            i = start + part * size
+            count = min(size, end - i)
+            log_softmax_part(data_of(x), i, count, n, high, low, log, log_error, tau, data_of(out))
+        fill_rows(data_of(x), row, row + 1, n, data_of(out), -np.inf)
+
+
+@kernel(lambda x, out: (x, types.intp, out))
+def logsumexp_shared_rows(x, n, out):
+    """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`; for large n."""
+    size = PART_ELEMENTS
+    parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
+    largest, smallest = np.empty(parts), np.empty(parts)
+    totals, errors = np.empty(blocks), np.empty(blocks)
+    far = are_far(out.size * n, out)
+    for row in range(out.size):
+        start, end = row * n, row * n + n
+        for part in prange(parts):
+            i = start + part * size
+            largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
+        high, low = largest.max(), smallest.min()
+        for part in prange(parts):
+            i = start + part * size
+            stop = min(end, i + size)
+            sum_parts(data_of(x), start, i, stop, n, high, low, 1.0, True, far, None, totals, errors)
+        log, log_error = log_of_blocks(data_of(x), start, n, high, low, 1.0, True, totals, errors)
+        store_element(data_of(out), row, logsumexp_of_row(data_of(x), start, n, high, log, log_error))

@@ -1,0 +1,108 @@
+"""A long row shared out among threads: the same bits as by one thread, whatever it holds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit._carriers import carried
+from softmaxjit._jit import Kernel
+from softmaxjit._kernels.sums import FLUSHED_ELEMENTS
+from softmaxjit._kernels.temperature import as_operand
+from softmaxjit._plan import KERNELS, SHARED, SHARED_ROW
+
+from .exact import assert_same_bits
+from .oracles import DTYPES
+from .test_tiles import FAMILIES
+
+# Around one, two and three blocks of softmax, and around what of these the inner loop leaves over, and around parts
+# and blocks of the others.
+LENGTHS = [blocks * FLUSHED_ELEMENTS + k for blocks in (1, 2, 3) for k in (-1, 0, 1, 63, 64, 65, 1000)]
+LENGTHS += [FLUSHED_ELEMENTS + k for k in (2047, 2049, 16383, 16384, 16385, 18433)]
+
+OF_SAME_SHAPE = ("softmax", "log_softmax")
+FUNCTIONS: list[Callable[..., Any]] = [softmax, log_softmax, logsumexp]
+
+
+def row_of(family: str, n: int, dtype: Any) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return FAMILIES[family](np.random.default_rng(n), (1, n, 1)).astype(dtype).reshape(-1)
+
+
+def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any, parallel: bool = False) -> np.ndarray:
+    """Return what a kernel makes of rows, at a temperature unless that is None."""
+    if operation not in OF_SAME_SHAPE:
+        out = np.empty(x.size // n, x.dtype)
+        kernel.compiled(x.dtype, parallel=parallel)(carried(x), n, carried(out))
+        return out
+    out = x.copy()  # in place
+    operand, kind = as_operand(temperature)
+    kernel.compiled(x.dtype, kind, parallel=parallel)(carried(out), n, operand, carried(out))
+    return out
+
+
+@pytest.mark.parametrize("parallel", [False, True], ids=["serial", "parallel"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("operation", SHARED)
+def test_shared_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any, parallel: bool) -> None:
+    for n in LENGTHS:
+        x = row_of(family, n, dtype)
+        expected = run(operation, KERNELS[operation], x, n, 1.0)
+        assert_same_bits(run(operation, SHARED[operation], x, n, 1.0, parallel), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", SHARED)
+def test_several_shared_rows_each_at_its_own_temperature(operation: str, dtype: Any) -> None:
+    n = 2 * FLUSHED_ELEMENTS + 100
+    x = np.concatenate([row_of(family, n, dtype) for family in ("near", "far apart", "equal", "one apart")])
+    temperatures = np.array([0.5, 3.0, 1.0, 0.2])
+    expected = run(operation, KERNELS[operation], x, n, temperatures)
+    for parallel in (False, True):
+        assert_same_bits(run(operation, SHARED[operation], x, n, temperatures, parallel), expected)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, np.float16], ids=str)
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.0, np.inf])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_row_has_the_same_bits_on_any_number_of_threads(
+    function: Callable[..., Any], dtype: Any, temperature: float
+) -> None:
+    tempered = {} if function is logsumexp else {"temperature": temperature}
+    for n in (SHARED_ROW - 1, SHARED_ROW, SHARED_ROW + 1, 4 * FLUSHED_ELEMENTS):
+        x = row_of("near", n, dtype)
+        where = np.random.default_rng(1).random(n) < 0.5
+        for mask in (None, where):
+            expected = function(x, **tempered, where=mask, threads=1)
+            assert_same_bits(function(x, **tempered, where=mask), expected)
+            assert_same_bits(function(x, **tempered, where=mask, threads=2), expected)
+            if function is not logsumexp:
+                in_place = x.copy()
+                function(in_place, **tempered, where=mask, out=in_place)
+                assert_same_bits(in_place, expected)
+        backwards = function(x[::-1], **tempered, threads=1)
+        assert_same_bits(function(x[::-1], **tempered), backwards)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_is_not_finite_in_any_block_is_that_of_the_whole_row(function: Callable[..., Any], dtype: Any) -> None:
+    n = 3 * FLUSHED_ELEMENTS
+    for place in (0, FLUSHED_ELEMENTS + 5, n - 1):
+        for value in (np.nan, np.inf):
+            x = row_of("near", n, dtype)
+            x[place] = value
+            result = function(x)
+            assert result == np.inf if function is logsumexp and value == np.inf else np.isnan(result).all()
+    x = np.full(n, -np.inf, dtype)
+    result = function(x)
+    assert result == -np.inf if function is logsumexp else np.isnan(result).all()
+    x[n - 1] = 3.0
+    if function is logsumexp:
+        assert logsumexp(x) == 3
+    else:
+        certain = softmax(x) if function is softmax else np.exp(log_softmax(x))
+        assert_same_bits(certain, np.eye(1, n, n - 1, dtype)[0])
