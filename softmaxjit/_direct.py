@@ -19,6 +19,7 @@ from numba.core import config
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
 from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, Plan, are_short, plan
+from ._recycled import LARGE_BYTES, new_array
 from ._run import on_threads
 from ._simd.target import vector_bytes
 
@@ -29,6 +30,8 @@ Entry = Callable[..., None]
 empty, may_share_memory, ndarray = np.empty, np.may_share_memory, np.ndarray
 
 LONGEST_SHORT = max(n for by_vector in SHORT_ROW.values() for by_size in by_vector.values() for n in by_size.values())
+
+FEWEST_LARGE = LARGE_BYTES // 8  # elements of the widest dtype that comes here
 
 LAST_AXIS = -1  # CPython has one -1, so that `is` finds the default in one step; another would only take the next test
 
@@ -124,7 +127,7 @@ def same_shape(
     if entry is None:
         return None
     if out is None:
-        out = empty(shape, dtype)
+        out = empty(shape, dtype) if size < FEWEST_LARGE else new_array(shape, dtype)
     elif not takes(out, dtype, shape, flags, x):
         return None
     if ndim == 1:
@@ -161,7 +164,7 @@ def reduced(
         return None
     left = (*shape[:-1], 1) if keepdims else shape[:-1]
     if out is None:
-        result = empty(left, dtype)
+        result = empty(left, dtype) if size < FEWEST_LARGE else new_array(left, dtype)
     elif takes(out, dtype, left, flags, x):
         result = out
     else:
@@ -201,7 +204,7 @@ def two_operands(
     if entry is None or cotangent.dtype != dtype:
         return None
     if out is None:
-        out = empty(shape, dtype)
+        out = empty(shape, dtype) if size < FEWEST_LARGE else new_array(shape, dtype)
     elif not (takes(out, dtype, shape, flags, first) and takes(out, dtype, shape, others, cotangent)):
         return None
     entry(first.ravel(), cotangent.ravel(), n, temperature, out.ravel())

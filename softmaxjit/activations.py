@@ -63,6 +63,7 @@ def softmax(
     any number of threads.
     Results below the smallest normal number of the dtype are 0, in 16 bits those below that of float32.  A NaN or
     +inf in a row makes the row NaN, as does a row of -inf alone.
+    A result of 32 to 512 MiB does not own its memory, which a later result uses once nothing refers to this one.
 
     Inside ``@njit`` it takes arrays of float32, float64, integers or bool with at least one axis, and no `threads`.
 
@@ -136,6 +137,7 @@ def log_softmax(
     At most 2 ulp from the exact value, also where a row is so confident that the largest result is next to 0; where
     that is below the smallest normal number of the dtype it is 0.  A NaN or +inf in a row makes the row NaN, as does a
     row of -inf alone.
+    A result of 32 to 512 MiB does not own its memory, which a later result uses once nothing refers to this one.
 
     References
     ----------

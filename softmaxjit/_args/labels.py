@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._recycled import new_array, new_copy
 from .rows import flat_rows, promoted, rows_last, unmasked, unspoilt
 from .values import Array, checked_axes, checked_temperature, computed_dtype, result_dtype
 
@@ -189,11 +190,11 @@ def gradient_rows(rows: Labelled, result: Array) -> tuple[Labelled, Array]:
     """
     dtype = computed_dtype(rows.dtype)
     if dtype != rows.dtype:
-        labels = rows.labels.astype(dtype) if rows.soft else rows.labels
-        rows = rows._replace(x=rows.x.astype(dtype), labels=labels)
+        labels = new_copy(rows.labels, dtype) if rows.soft else rows.labels
+        rows = rows._replace(x=new_copy(rows.x, dtype), labels=labels)
     ordered = rows_last(result, (rows.axis,))
     if result.dtype != dtype or not ordered.flags.carray:
-        return rows, np.empty(rows.x.size, dtype)
+        return rows, new_array((rows.x.size,), dtype)
     target = ordered.reshape(-1)
     x = unspoilt(rows.x, target)
     return rows._replace(x=x, labels=unspoilt(rows.labels, target), weight=unspoilt(rows.weight, target)), target

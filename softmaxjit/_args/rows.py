@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._recycled import new_array, new_copy
 from .values import (
     COMPLEX,
     Array,
@@ -72,7 +73,7 @@ def reduced_rows(x: Any, axis: Axis, b: Any, where: Any, keepdims: bool, return_
     signed = return_sign or weights is not None
     plain = weights is None and array.dtype == destination.dtype and destination.flags.carray
     if plain and _lie_across(array, axes):
-        sign = np.empty(destination.size, dtype) if signed else None
+        sign = new_array((destination.size,), dtype) if signed else None
         return _rows_across(array, axes, destination, out, 1.0, kept)._replace(sign=sign, returned=result)
     return _rows(array, axes, destination, result, out, dtype=dtype, where=kept, second=weights, signed=signed)
 
@@ -148,7 +149,7 @@ def _rows(
     written = destination.dtype
     read = written if dtype is None else dtype
     direct = destination.flags.c_contiguous and destination.flags.aligned
-    target = destination if direct else np.empty(destination.shape, written)
+    target = destination if direct else new_array(destination.shape, written)
     user = None if out is None else destination
     return Rows(
         _flat(array, axes, read, user),
@@ -157,7 +158,7 @@ def _rows(
         None if where is None else _flat(where, axes, np.dtype(np.bool_), user),
         None if second is None else _flat(second, axes, read, user),
         target.reshape(-1),
-        np.empty(target.size, read) if signed else None,
+        new_array((target.size,), read) if signed else None,
         target,
         None if direct else destination,
         returned,
@@ -188,24 +189,28 @@ def _rows_across(
 def reordered(rows: Rows) -> Rows:
     """Return rows that lie across memory one after the other, for code that takes no others."""
     shape = (-1, rows.n, rows.inner)
-    x = rows.x.reshape(shape).swapaxes(1, 2).reshape(-1)
-    where = None if rows.where is None else rows.where.reshape(shape).swapaxes(1, 2).reshape(-1)
+    x = _reordered(rows.x, shape)
+    where = None if rows.where is None else _reordered(rows.where, shape)
     if rows.target.size < x.size:  # one for each row, which follow each other anyway
         return rows._replace(x=x, where=where, inner=1)
     out = rows.target.reshape(shape).swapaxes(1, 2)
-    result = np.empty(out.shape, rows.target.dtype)
+    result = new_array(out.shape, rows.target.dtype)
     return rows._replace(x=x, where=where, target=result.reshape(-1), result=result, out=out, inner=1)
+
+
+def _reordered(flat: Array, shape: tuple[int, ...]) -> Array:
+    return new_copy(flat.reshape(shape).swapaxes(1, 2), flat.dtype).reshape(-1)
 
 
 def widened(rows: Rows) -> Rows:
     """Return rows of 16-bit floats in the dtype in which they are computed, for code that reads no other."""
     dtype = computed_dtype(rows.x.dtype)
-    result = np.empty(rows.result.shape, dtype)
+    result = new_array(rows.result.shape, dtype)
     return rows._replace(
-        x=rows.x.astype(dtype),
-        second=None if rows.second is None else rows.second.astype(dtype),
+        x=new_copy(rows.x, dtype),
+        second=None if rows.second is None else new_copy(rows.second, dtype),
         target=result.reshape(-1),
-        sign=None if rows.sign is None else np.empty(rows.sign.shape, dtype),
+        sign=None if rows.sign is None else new_array(rows.sign.shape, dtype),
         result=result,
         out=rows.result if rows.out is None else rows.out,
     )
@@ -228,14 +233,14 @@ def _flat(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]", out: Arra
     """Return the elements in row order; a copy where they do not lie so in memory, or `out` would overwrite them."""
     rows = rows_last(array, axes)
     if rows.dtype != dtype or not (rows.flags.c_contiguous and rows.flags.aligned):
-        rows = np.require(rows, dtype, ["C", "A"])
+        rows = new_copy(rows, dtype)
     return unspoilt(rows.reshape(-1), out)
 
 
 def unspoilt(flat: Array, out: Array | None) -> Array:
     """Return the elements, a copy where writing to `out` would overwrite some before they are read."""
     if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
-        return flat.copy()
+        return new_copy(flat, flat.dtype)
     return flat
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from .._recycled import new_array
+
 Axis = int | Sequence[int] | None
 Array = np.ndarray[Any, Any]
 
@@ -144,7 +146,7 @@ def checked_threads(threads: Any) -> int | None:
 def result_array(out: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Array:
     """Return where the result goes: `out`, as a plain array even where it is of a subclass, or a new array."""
     if out is None:
-        return np.empty(shape, dtype)
+        return new_array(shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out is of type {type(out).__name__}; accepted is a numpy.ndarray")
     if out.dtype != dtype or out.shape != shape:
