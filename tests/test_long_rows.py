@@ -118,6 +118,22 @@ def test_what_comes_after_the_first_piece_decides_whether_its_shift_serves(kind:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_that_will_not_do_is_left_at_once(dtype: Any) -> None:
+    third = 2 * PIECE_ELEMENTS
+    rows = {
+        "far from 0": (row_with(0.0, 0, dtype) + dtype(5000), 0),
+        "wide from the start": (row_with(-5000.0, 0, dtype), 0),
+        "masked from the start": (row_with(-np.inf, 0, dtype), 0),
+        "wide from the third piece on": (row_with(-5000.0, third, dtype), third),
+        "risen in the third piece": (row_with(300.0, third, dtype), third),
+    }
+    for x, left in rows.values():
+        out = np.full_like(x, 7)
+        assert not softmax_found(x, 1.0, out)
+        assert (out[left:] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operation", LONG)
 def test_ascending_and_descending_rows(operation: str, dtype: Any) -> None:
     for highest in (5, 14, 40, 200):

@@ -50,7 +50,8 @@ def extremes_of_both(a, b):
 def are_near(extremes, first, temperature, farthest):
     """Whether a row may still do under the shift by its first piece; about right, to leave in time."""
     spread = extremes.largest - extremes.smallest
-    return both(spread <= farthest * temperature, extremes.largest - first.largest <= LARGEST_RISE * temperature)
+    rise = extremes.largest - first.largest
+    return first.reached and both(spread <= farthest * temperature, rise <= LARGEST_RISE * temperature)
 
 
 @helper
