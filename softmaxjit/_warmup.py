@@ -27,6 +27,7 @@ from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from ._kernels.descent import descend
 from ._kernels.judgement import judge_answers, judge_logits, judge_probabilities
 from ._kernels.likelihood import labelled_distances, likelihood_rows
+from ._kernels.rounding import rounded_copy
 from ._kernels.targets import CLASSES, PROBABILITIES
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, ONE_OF_ANY_RANGE
 from ._kernels.vector_scaling import vector_scaling_rows
@@ -113,6 +114,8 @@ def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everythin
         found += [Task(cross_entropy_and_grad_rows, dtype, variant) for variant in of_losses]
     if everything and not is_carried and {"cross_entropy", "cross_entropy_and_grad"} & {*operations}:
         found += [Task(tempered_rows, dtype, (kind,)) for kind in (ONE_OF_ANY_RANGE, ONE_FOR_EACH_ROW)]
+    if "cross_entropy_and_grad" in operations and is_carried:
+        found.append(Task(rounded_copy, dtype))
     if "calibration" in operations:
         of_one_kind = (judge_logits, judge_probabilities, likelihood_rows, vector_scaling_rows)
         found += [Task(kernel, dtype) for kernel in of_one_kind]

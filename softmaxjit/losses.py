@@ -161,8 +161,9 @@ def cross_entropy_and_grad(
     divisor = _divisor(rows) if reduction == "mean" else 1.0
     rows, target = _labels.gradient_rows(rows, result)
     scale = 1.0 / divisor if divisor else math.nan
-    losses = _run.run_cross_entropy_and_grad(rows, smoothing, scale, target, _args.checked_threads(threads))
-    _labels.put_gradient(rows, target, result)
+    number = _args.checked_threads(threads)
+    losses = _run.run_cross_entropy_and_grad(rows, smoothing, scale, target, number)
+    _labels.put_gradient(rows, _run.rounded(target, result.dtype, number), result)
     with np.errstate(all="ignore"):
         loss = np.asarray(_reduced(losses, rows, reduction)).astype(result.dtype)
     return (loss if loss.ndim else loss[()]), (result if out is None else out)

@@ -38,7 +38,7 @@ ARROWS = {
     "_args": {"_recycled"},
     "_run": {"_args", "_plan", "_threads", "_pool", "_kernels", "_simd", "_jit", "_carriers"},
     "_plain_labelled": {"_plain"},
-    "_run_labelled": {"_args", "_plan", "_plain_labelled", "_threads", "_kernels", "_carriers"},
+    "_run_labelled": {"_recycled", "_args", "_plan", "_plain_labelled", "_threads", "_kernels", "_carriers"},
     "_direct": {"_run", "_plan", "_kernels", "_simd", "_carriers", "_recycled"},
     "_warmup": {"_plan", "_jit", "_cache", "_kernels", "_carriers", "_threads"},
     "public": {"_warmup", "_args", "_direct", "_run", "_run_labelled", "_simd", "_jit", "_plain"},

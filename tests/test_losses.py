@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -204,6 +205,27 @@ def test_float16_is_the_float32_result_rounded_once() -> None:
     _, wide = cross_entropy_and_grad(x.astype(np.float32), labels)
     assert_same_bits(grad, wide.astype(np.float16))
     assert loss.dtype == np.float16
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=str)
+def test_gradients_of_16_bits_are_those_of_float32_rounded_also_where_that_is_subnormal(
+    dtype: Any, threads: int
+) -> None:
+    x = (6 * np.random.default_rng(5).standard_normal((300, 257))).astype(dtype)
+    labels = np.random.default_rng(6).integers(257, size=300)
+    _, wide = cross_entropy_and_grad(x.astype(np.float32), labels, threads=threads)
+    expected = wide.astype(dtype)
+    tiny = float(ml_dtypes.finfo(dtype).tiny)
+    assert dtype != np.float16 or ((np.abs(wide) < tiny) & (expected != 0)).any()
+    outs = [None, np.empty((300, 257), dtype), np.empty((257, 300), dtype).T, np.empty((600, 257), dtype)[::2]]
+    for out in outs:
+        _, grad = cross_entropy_and_grad(x, labels, out=out, threads=threads)
+        assert out is None or grad is out
+        assert_same_bits(grad.astype(np.float32), expected.astype(np.float32))
+    in_place = x.copy()
+    cross_entropy_and_grad(in_place, labels, out=in_place, threads=threads)
+    assert_same_bits(in_place.astype(np.float32), expected.astype(np.float32))
 
 
 def test_extended_precision_and_integers_go_through_the_plain_and_the_float64_path() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit._args.values import computed_dtype
 from softmaxjit._carriers import carried
 from softmaxjit._jit import routine
 from softmaxjit._kernels.across import softmax_across
@@ -27,6 +28,7 @@ from softmaxjit._kernels.log_tiles import (
     logsumexp_short_rows,
 )
 from softmaxjit._kernels.long_rows import softmax_long_rows
+from softmaxjit._kernels.rounding import rounded_copy
 from softmaxjit._kernels.shared_rows import softmax_shared_rows
 from softmaxjit._kernels.short_rows import softmax_short_rows
 from softmaxjit._kernels.softmax import softmax_rows
@@ -138,6 +140,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softmax_vjp_rows of temperature 1": lambda a: gradient_rows(softmax_vjp_rows, a, a.flat.ones),
     "log_softmax_vjp_rows": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.tau),
     "log_softmax_vjp_rows of temperature 1": lambda a: gradient_rows(log_softmax_vjp_rows, a, a.flat.ones),
+    "rounded_copy": lambda a: rounded_copy.compiled(a.dtype)(a.flat.computed, a.flat.out),
 }
 
 
@@ -151,12 +154,12 @@ GROUPS = {
     "shared_rows": ("softmax_shared_rows", "log_softmax_shared_rows", "logsumexp_shared_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
-    "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),
+    "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
 }
 # The same in 16 bits; for kernels of single rows see `test_half_rows`.
 HALF_GROUPS = {
     "half_tiles": ("softmax_short_rows", "softmax_across", "log_softmax_short_rows", "logsumexp_across"),
-    "half_gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows"),
+    "half_gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
 }
 
 
@@ -179,6 +182,7 @@ def operands(rows: int, n: int, dtype: Any) -> dict[str, np.ndarray]:
         "ones": np.ones((rows, 1)),
         "extreme": np.resize([0.0, 0.7, np.inf], (rows, 1)),
         "b": rng.standard_normal((rows, n)).astype(dtype),
+        "computed": rng.standard_normal((rows, n)).astype(computed_dtype(np.dtype(dtype))),
         "out": np.full((rows, n), np.nan, dtype),
         "log": np.zeros(rows, dtype),
         "sign": np.zeros(rows, dtype),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._recycled import new_array, new_copy
-from .rows import flat_rows, promoted, rows_last, unmasked, unspoilt
+from .rows import flat_rows, promoted, rows_last, same_memory, unmasked, unspoilt
 from .values import Array, checked_axes, checked_temperature, computed_dtype, result_dtype
 
 LABELS = "integers (classes) and floats (probabilities of all classes)"
@@ -203,6 +203,6 @@ def gradient_rows(rows: Labelled, result: Array) -> tuple[Labelled, Array]:
 def put_gradient(rows: Labelled, target: Array, result: Array) -> None:
     """Write the gradient of the rows where the user wants it, unless it is there."""
     ordered = rows_last(result, (rows.axis,))
-    if target.dtype != result.dtype or not ordered.flags.carray:
+    if not same_memory(target, ordered):
         with np.errstate(all="ignore"):
             ordered[...] = target.reshape(ordered.shape)

@@ -239,12 +239,12 @@ def _flat(array: Array, axes: tuple[int, ...], dtype: "np.dtype[Any]", out: Arra
 
 def unspoilt(flat: Array, out: Array | None) -> Array:
     """Return the elements, a copy where writing to `out` would overwrite some before they are read."""
-    if out is not None and np.may_share_memory(flat, out) and not _same_memory(flat, out):
+    if out is not None and np.may_share_memory(flat, out) and not same_memory(flat, out):
         return new_copy(flat, flat.dtype)
     return flat
 
 
-def _same_memory(flat: Array, out: Array) -> bool:
+def same_memory(flat: Array, out: Array) -> bool:
     """Whether element i of both is the same memory, so that each row is read before it is overwritten."""
     alike = out.flags.c_contiguous and out.size == flat.size and out.dtype == flat.dtype
     return bool(alike and out.ctypes.data == flat.ctypes.data)

@@ -1,6 +1,7 @@
 """Run cross-entropy and its gradient."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from .._args.labels import Labelled
 from .._carriers import carried
 from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
+from .._kernels.rounding import rounded_copy
 from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, as_operand
+from .._recycled import new_array
 from . import Array, granted, has_kernel, kind_of_labels
 
 
@@ -46,6 +49,16 @@ def run_cross_entropy_and_grad(
         kernel = cross_entropy_and_grad_rows.compiled(rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1)
         kernel(rows.x, rows.n, temperature, rows.labels, rows.weight, smoothing, scale, losses, target)
     return losses
+
+
+def rounded(target: Array, dtype: "np.dtype[Any]", threads: int | None) -> Array:
+    """Return flat numbers in the dtype of the result, where a kernel rounds to it."""
+    if target.dtype == dtype or target.size == 0 or not has_kernel(dtype):
+        return target
+    result = new_array(target.shape, dtype)
+    with granted(target.size, threads) as number:
+        rounded_copy.compiled(dtype, parallel=number > 1)(target, carried(result))
+    return result
 
 
 def _plain(rows: Labelled, smoothing: float) -> tuple[Array, Array]:
