@@ -4,8 +4,9 @@ Smaller ones malloc keeps itself.  Large ones it would take from the kernel each
 written to: softmax of float32 (65536, 512) on one thread would take 44 ms, as against 26 with `out=`, and with memory
 from here takes 26 (medians of interleaved calls, an Intel processor with AVX-512).
 
-What is kept here the kernel may have: with MADV_FREE it takes pages when it needs some, and those that it did not need
-are used again as they are.  No lock is taken, since any thread may free an array at any moment.
+What is kept here the kernel may have: with MADV_FREE it takes pages when it needs some, but for those that a forked
+child has too, and those that it did not need are used again as they are.  No lock is taken, since any thread may free
+an array at any moment.
 """
 
 import mmap
@@ -25,7 +26,7 @@ LARGE_BYTES = 1 << 25
 LARGEST_KEPT = 1 << 29
 MOST_KEPT = 2
 
-WASTE = 2  # how many times as large as an array its memory may be
+WASTE = 1.25  # how many times as large as an array its memory may be
 
 HUGE_PAGE = 1 << 21
 
@@ -66,6 +67,9 @@ class _Owner:
     def __init__(self, mapping: mmap.mmap, nbytes: int) -> None:
         self._mapping = mapping
         self.__array_interface__ = np.frombuffer(mapping, np.uint8, nbytes).__array_interface__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("memory is not copied; copy the array that is in it")  # else two would free it
 
     # The defaults are there still when the module is cleared at the end of the interpreter.
     def __del__(self, kept: deque[mmap.mmap] = _kept, free: Any = FREE) -> None:

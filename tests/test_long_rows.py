@@ -104,11 +104,11 @@ def test_long_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", OUTLIERS)
-def test_what_comes_after_the_first_piece_decides_whether_its_shift_serves(kind: str, dtype: Any) -> None:
+def test_what_is_between_the_ends_decides_whether_their_shift_serves(kind: str, dtype: Any) -> None:
     outlier, softmax_expected, others_expected = OUTLIERS[kind]
     if dtype == np.float64 and -900 <= outlier < -40:  # which has more room, so that far means farther
         outlier *= 8
-    for place in (PIECE_ELEMENTS, 3 * PIECE_ELEMENTS - 1, N - 1):
+    for place in (PIECE_ELEMENTS, 3 * PIECE_ELEMENTS - 1, N - PIECE_ELEMENTS - 1):
         x = row_with(outlier, place, dtype)
         assert softmax_found(x, 1.0, np.empty_like(x)) == softmax_expected
         assert others_found(x, 1.0) == others_expected
@@ -124,6 +124,8 @@ def test_a_row_that_will_not_do_is_left_at_once(dtype: Any) -> None:
         "far from 0": (row_with(0.0, 0, dtype) + dtype(5000), 0),
         "wide from the start": (row_with(-5000.0, 0, dtype), 0),
         "masked from the start": (row_with(-np.inf, 0, dtype), 0),
+        "wide at the end": (row_with(-5000.0, N - 1, dtype), 0),
+        "padded": (row_with(-np.inf, N - 1, dtype), 0),
         "wide from the third piece on": (row_with(-5000.0, third, dtype), third),
         "risen in the third piece": (row_with(300.0, third, dtype), third),
     }
@@ -131,6 +133,42 @@ def test_a_row_that_will_not_do_is_left_at_once(dtype: Any) -> None:
         out = np.full_like(x, 7)
         assert not softmax_found(x, 1.0, out)
         assert (out[left:] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_maximum_at_the_end_is_known_before(dtype: Any) -> None:
+    x = row_with(3 + 2 * LARGEST_RISE * OCTAVE, N - 1, dtype)
+    assert softmax_found(x, 1.0, np.empty_like(x))
+    assert others_found(x, 1.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operation", LONG)
+def test_rows_about_as_wide_as_may_be(operation: str, dtype: Any) -> None:
+    """To leave a row early is decided by other roundings than whether it was all right."""
+    reach = {"softmax": (69, 670), "log_softmax": (130, 780), "logsumexp": (130, 780)}[operation][dtype == np.float64]
+    for temperature in (1.0,) if operation == "logsumexp" else (1.0, 0.03, 0.21, 0.7):
+        farthest = reach - math.log(N) if operation == "softmax" else reach
+        for place in (PIECE_ELEMENTS + 5, 2 * PIECE_ELEMENTS):
+            x = np.random.default_rng(place).uniform(1.3, 2.3, N).astype(dtype)
+            x[7] = dtype(2.3)
+            smallest = x[7] - dtype(farthest * temperature)
+            for _ in range(6):
+                smallest = np.nextafter(smallest, dtype(0))
+            for _ in range(12):
+                x[place] = smallest
+                assert_bits_of_rows(operation, x, temperature)
+                smallest = np.nextafter(smallest, dtype(-np.inf))
+
+
+def test_rows_that_are_left_early_though_they_would_have_been_all_right() -> None:
+    x = np.random.default_rng(0).uniform(1.3, 2.3, 20000).round(1).astype(np.float32)
+    x[7], x[15000] = 2.3, -1.6
+    assert_bits_of_rows("log_softmax", x, 0.03)
+    for place in (5000, 100000):
+        x = np.random.default_rng(0).uniform(-1, 1, 131072).astype(np.float32)
+        x[5], x[place] = 3.212656, -54.00384
+        assert_bits_of_rows("softmax", x, 1.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -157,7 +195,7 @@ def test_elements_half_way_between_two_steps_are_rounded_by_the_rows_own_shift(o
     temperature = 1 / OCTAVE  # steps of 1
     x = np.random.default_rng(0).integers(-20, 6, N) / 2
     for rise in range(3, 8):
-        x[-1] = rise
+        x[N // 2] = rise
         assert_bits_of_rows(operation, x, temperature)
     assert not softmax_found(x, temperature, np.empty_like(x))
     assert softmax_found(x, np.nextafter(temperature, 0) * 1.01, np.empty_like(x))
@@ -168,7 +206,7 @@ def test_a_reciprocal_that_scaling_would_make_subnormal_is_not_scaled() -> None:
     found = []
     for n in range(1 << 18, (1 << 18) + 40):
         x = np.zeros(n, np.float32)
-        x[:PIECE_ELEMENTS] = -16 * OCTAVE
+        x[:PIECE_ELEMENTS] = x[-PIECE_ELEMENTS:] = -16 * OCTAVE
         found.append(softmax_found(x, 1.0, np.empty_like(x)))
         assert_bits_of_rows("softmax", x, 1.0)
     assert {*found} == {False, True}

@@ -12,7 +12,7 @@ from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row
 from .others import is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing
-from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_piece
+from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_ends, extremes_of_piece
 from .shift import Shift, largest_exp, limits_of, row_shift, shift_of_row
 from .sums import add_pairs
 from .temperature import settled, settled_at
@@ -20,10 +20,10 @@ from .temperature import settled, settled_at
 
 @helper
 def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, ahead):
-    """Return the sum of others under the shift `first` by the first piece, and a row's extremes.
+    """Return whether a row was read to its end, then the sum of others under the provisional shift `first`.
 
-    Of a row whose extremes are not near the sum means nothing.  The first block, which comes with the exponential of
-    the maximum, is the last in the order of the sum.
+    Last come the extremes of what was read; those of both ends are known before.  The first block, which comes with the
+    exponential of the maximum, is the last in the order of the sum.
     """
     end = start + n
     blocks = (n + PIECE_ELEMENTS - 1) // PIECE_ELEMENTS
@@ -39,10 +39,10 @@ def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, preci
             shift = Shift(extremes.largest, first.anchor, first.lowest, first.magic, first.octaves, True, True)
             total, lost = without_largest(x, steps, shift, True, precise, False)
         if not are_near(extremes, first, temperature, limits_of(x).log_reach):
-            break
+            return False, value, error, extremes
         sums = sum_block_of_others(x, i, stop, total, lost, steps, first, True, precise, False, ahead)
         value, error = add_pairs(value, error, sums)
-    return value, error, extremes
+    return True, value, error, extremes
 
 
 @helper
@@ -50,12 +50,14 @@ def rest_by_pieces(x, start, n, temperature, precise, ahead):
     """Return whether a row could be taken piece by piece, then its shift, and its sum of others as a pair."""
     reach = limits_of(x).log_reach
     steps = exp_steps(x, temperature)
-    extremes, _ = extremes_of_piece(x, start, start + n)
+    extremes, _ = extremes_of_ends(x, start, start + n)
     first = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
-    rest, error, extremes = sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, ahead)
+    complete, rest, error, extremes = sum_pieces_of_others(
+        x, start, n, steps, first, extremes, temperature, precise, ahead
+    )
     shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
     scale = excess(steps, first, shift)
-    return scale > 0.0, shift, rest / scale, error / scale
+    return complete and scale > 0.0, shift, rest / scale, error / scale
 
 
 @helper

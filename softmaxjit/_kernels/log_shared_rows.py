@@ -1,7 +1,7 @@
 """Log-softmax and log-sum-exp of one long row on several threads: each pass over it is shared out among them.
 
-The sums of its blocks are kept, and added up in the order of the row, so that it has the bits of one thread, which by
-itself runs `log_softmax_rows` or `logsumexp_rows`.
+The sums of its blocks are kept, and added up in the order of one thread, which runs `log_softmax_long_rows` or
+`logsumexp_long_rows`.
 """
 
 import numpy as np

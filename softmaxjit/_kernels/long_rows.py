@@ -14,7 +14,7 @@ from .._simd.memory import are_same, data_of, element_like, keep_until_here, spl
 from .._simd.vector import computed
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
-from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_piece
+from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_ends, extremes_of_piece
 from .shift import limits_of, row_shift
 from .softmax import inverse_of, scale_row, softmax_of_rows, terms_of_row
 from .sums import FLUSHED_ELEMENTS, add_pairs, missing_from_largest, sum_fours, sum_rest
@@ -23,9 +23,9 @@ from .temperature import settled, settled_at
 
 @helper
 def sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest, out, ahead):
-    """Return what `sum_row` returns, under the shift `first` by the piece that ends at `stop`, and a row's extremes.
+    """Return whether a row was read to its end, then what `sum_row` returns, under the provisional shift `first`.
 
-    Of a row whose extremes are not near the sum means nothing.
+    Last come the extremes of what was read; those of both ends, of which the first ends at `stop`, are known before.
     """
     i, end = start, start + n
     total = lost = splat(x, 0)
@@ -35,13 +35,13 @@ def sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest,
         if stop == end:
             rest = sum_rest(x, i, end, total, lost, steps, first, True, out)
             flushed, flushed_error = add_pairs(flushed, flushed_error, rest)
-            break
+            return True, flushed, flushed_error, extremes
         if (stop - start) % FLUSHED_ELEMENTS == 0:
             flushed, flushed_error = add_pairs(flushed, flushed_error, sum_lanes(total, lost))
             total = lost = splat(x, 0)
         of_piece, stop = extremes_of_piece(x, stop, end)
         extremes = extremes_of_both(of_piece, extremes)
-    return flushed, flushed_error, extremes
+    return False, flushed, flushed_error, extremes
 
 
 @helper
@@ -49,19 +49,21 @@ def softmax_by_pieces(x, start, n, temperature, terms, out, far):
     """Write a row's results and return True, or spoil `terms` and return False."""
     limits = limits_of(x)
     steps = exp_steps(x, temperature)
-    extremes, stop = extremes_of_piece(x, start, start + n)
+    extremes, stop = extremes_of_ends(x, start, start + n)
     first = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
     farthest = limits.plain_reach - math.log(n)
     ahead = ahead_of(x, PIECE_ELEMENTS, far, out)
-    total, error, extremes = sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest, terms, ahead)
+    complete, total, error, extremes = sum_pieces(
+        x, start, n, steps, first, extremes, stop, temperature, farthest, terms, ahead
+    )
     shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
     scale = excess(steps, first, shift)
-    if not (shift.plain and scale > 0.0):
+    if not (complete and shift.plain and scale > 0.0):
         return False
     missing = missing_from_largest(x, steps, shift, temperature)
     high, low = inverse_of(out, total / scale, error / scale + missing)
     unscale = element_like(x, 1.0 / scale)
-    # Unless scaled it stays as exact as it is, which `scale_row` scales it once more to find out.
+    # `scale_row` takes the headroom from it as well: what then is subnormal may be rounded otherwise than unscaled.
     if scale > 1.0 and low != 0.0 and magnitude(low * unscale) < limits.smallest:
         return False
     scale_row(terms, start, n, high * unscale, low * unscale, True, out)

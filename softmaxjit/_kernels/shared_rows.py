@@ -1,6 +1,6 @@
 """Softmax of one long row on several threads: each pass over it is shared out among them, block by block.
 
-Such a row in 16 bits, and any on one thread, is left to `softmax_rows`.
+Such a row in 16 bits, and any on one thread, is left to `softmax_long_rows`.
 
 A block is what `sum_row` flushes its partial sums after, so the sums of blocks, added in order, have the bits of
 `sum_row`.
