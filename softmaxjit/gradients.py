@@ -57,7 +57,8 @@ def softmax_vjp(
     -----
     At most 4 ulp from the exact value of the formula, also where :math:`\bar{p}_i` and the sum cancel: in rows of up to
     a million the sum is off by :math:`2^{-37}` of its terms in float32, by :math:`2^{-70}` in float64.  Results below
-    the smallest normal number underflow gradually.  The same bits for any number of threads.
+    the smallest normal number underflow gradually.  The same bits for any number of threads.  A large result
+    does not own its memory: see `softmax`.
 
     NaN and infinities give what they give in the formula, except that a probability of 0 with a finite cotangent has
     the gradient 0 whatever the rest of its row holds.
@@ -129,7 +130,7 @@ def log_softmax_vjp(
     At most 4 ulp of :math:`(|\bar{l}_i| + e^{l_i} |\sum_j \bar{l}_j|) / \tau` from the exact value of the formula; the
     sum is as good as exact, as in `softmax_vjp`, unless it overflows on the way.  An exponential below the smallest
     normal number counts as 0, as that of -inf.  The same bits for any number of threads.  NaN and infinities give what
-    they give in the formula.
+    they give in the formula.  A large result does not own its memory: see `softmax`.
 
     References
     ----------

@@ -147,6 +147,7 @@ def cross_entropy_and_grad(
     The gradient is at most 4 ulp of its terms from the exact value; where an integer label is the maximum, as in all
     rows that are right, 4 ulp of the result (their difference would leave only rounding errors of a confident row).
     Results below the smallest normal number may be 0.  float16 and bfloat16 are computed in copies of float32.
+    A large gradient does not own its memory: see `softmax`.
 
     Examples
     --------

@@ -50,6 +50,7 @@ def softmax(x: ArrayLike, axis: Axis = None) -> NDArray[Any]:
     * Complex numbers raise TypeError, as their softmax is no distribution; SciPy computes it.
     * Empty `x` gives an empty array, where SciPy raises ValueError; a number has no axis, and raises AxisError for
       ``axis=0`` and ``axis=-1``, which SciPy takes.
+    * A result of 32 to 512 MiB does not own its memory.
 
     Inside ``@njit`` it takes arrays of at least one dimension.
 
