@@ -81,7 +81,8 @@ SHORT_ROWS = 8
 # A row by itself is shared out among threads from so many elements on, one and a half blocks: 128256 float32 took 0.88
 # of the time of one thread, 300000 0.72, 1e6 0.68, 3e7 0.67; 65537 1.25 (medians of interleaved runs, two Zen 3 cores).
 # With something else on one of the cores, log_softmax of these took 1.07, 0.81, 0.68 and 0.81, logsumexp 0.90, 0.78,
-# 0.65 and 0.56; of 98304 1.12 and 0.94.
+# 0.65 and 0.56; of 98304 1.12 and 0.94.  Where one thread is granted, it is read piece by piece instead, in 0.78
+# (log_softmax 0.81, logsumexp 0.57) of the time that the kernel which shares it out takes for 3e7 alone.
 SHARED_ROW = 3 << 15
 
 # Rows from so many elements on, by the bytes of one, leave the first-level cache; they are read once instead of twice:
@@ -117,6 +118,7 @@ class Plan(NamedTuple):
     """What to run: a kernel, or a function of plain NumPy."""
 
     kernel: Kernel | None
+    serial: Kernel | None  # instead of it where the threading layer grants one thread only
     plain: Callable[..., Any]
     parallel: bool  # on Numba's threading layer
     widen: bool = False  # rows of 16 bits, reordered if they are to be, become float32
@@ -166,7 +168,7 @@ def plan(facts: Facts) -> Plan:
         # All other code would take their bits for integers, and rows are prepared in the result: tiles hold them wider.
         return plan(facts._replace(dtype=np.dtype(np.float32)))._replace(widen=True)
     if not has_kernel:
-        return Plan(None, plain, parallel=False)
+        return Plan(None, None, plain, parallel=False)
     kernels = WEIGHTED if facts.weighted else KERNELS
     if across:
         kernels = ACROSS
@@ -174,8 +176,9 @@ def plan(facts: Facts) -> Plan:
         kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
     parts = facts.rows * facts.n // POOL_PART if parallel and facts.rows * facts.n >= POOL_ELEMENTS else 1
-    if direct and facts.threads != 1 and is_shared(facts):
-        kernels, parallel = SHARED, True
-    elif direct and are_long(facts):
+    if direct and are_long(facts):
         kernels = LONG
-    return Plan(kernels[facts.operation], plain, parallel, parts=parts)
+    serial = kernel = kernels[facts.operation]
+    if direct and facts.threads != 1 and is_shared(facts):
+        kernel, parallel = SHARED[facts.operation], True
+    return Plan(kernel, serial, plain, parallel, parts=parts)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numba.core import config
@@ -33,13 +33,13 @@ def run_rows(operation: str, rows: Rows, threads: int | None) -> Rows:
         return rows
     temperature, kind = as_operand(rows.temperature)
     operands = (carried(rows.x), rows.where, temperature, carried(rows.target))
-    _share_out(chosen, threads, partial(_rows_work, chosen.kernel, rows, kind), _pieces(rows), operands)
+    _share_out(chosen, threads, partial(_rows_work, chosen, rows, kind), _pieces(rows), operands)
     return rows
 
 
-def _rows_work(kernel: Kernel, rows: Rows, kind: Any, parallel: bool) -> Work:
+def _rows_work(chosen: Plan, rows: Rows, kind: Any, parallel: bool) -> Work:
     """Return what applies softmax or log_softmax."""
-    run = kernel.compiled(rows.x.dtype, kind, parallel=parallel, masked=rows.where is not None)
+    run = _kernel_of(chosen, parallel).compiled(rows.x.dtype, kind, parallel=parallel, masked=rows.where is not None)
 
     def work(x: Array, where: Array | None, temperature: Any, target: Array) -> None:
         run(_source(x, where), *_lengths(rows), temperature, target)
@@ -60,15 +60,15 @@ def run_logsumexp(rows: Rows, threads: int | None) -> Rows:
     if chosen.kernel is None:
         _run_plain_logsumexp(chosen, rows)
         return rows
-    work_for = partial(_logsumexp_work, chosen.kernel, rows)
+    work_for = partial(_logsumexp_work, chosen, rows)
     operands = (carried(rows.x), rows.where, rows.second, carried(rows.target), rows.sign)
     _share_out(chosen, threads, work_for, _pieces(rows), operands)
     return rows
 
 
-def _logsumexp_work(kernel: Kernel, rows: Rows, parallel: bool) -> Work:
+def _logsumexp_work(chosen: Plan, rows: Rows, parallel: bool) -> Work:
     """Return what applies logsumexp."""
-    run = kernel.compiled(rows.x.dtype, parallel=parallel, masked=rows.where is not None)
+    run = _kernel_of(chosen, parallel).compiled(rows.x.dtype, parallel=parallel, masked=rows.where is not None)
 
     def work(x: Array, where: Array | None, second: Array | None, target: Array, sign: Array | None) -> None:
         if second is not None:
@@ -92,7 +92,7 @@ def run_vjp(operation: str, rows: Rows, threads: int | None) -> Rows:
             rows.target[...] = chosen.plain(x, cotangent, rows.temperature).reshape(-1)
         return rows
     kind = ONE_FOR_ALL if isinstance(rows.temperature, float) else ONE_FOR_EACH_ROW  # nothing is prepared
-    work_for = _kernel_alone(chosen.kernel, rows.x.dtype, kind)
+    work_for = _kernel_alone(chosen, rows.x.dtype, kind)
     operands = (carried(rows.x), carried(np.asarray(rows.second)), rows.n, rows.temperature, carried(rows.target))
     _share_out(chosen, threads, work_for, _pieces(rows), operands)
     return rows
@@ -104,7 +104,7 @@ def on_threads(
     """Return what runs a planned kernel on so many rows in flat arrays, on as many threads as it gets at each call."""
     if chosen.kernel is None:
         return None
-    work_for = cache(_kernel_alone(chosen.kernel, dtype, *variant))
+    work_for = cache(_kernel_alone(chosen, dtype, *variant))
 
     def run(*operands: Any) -> None:
         _share_out(chosen, threads, work_for, rows, operands)
@@ -112,9 +112,14 @@ def on_threads(
     return run
 
 
-def _kernel_alone(kernel: Kernel, dtype: "np.dtype[Any]", *variant: Any) -> WorkFor:
+def _kernel_alone(chosen: Plan, dtype: "np.dtype[Any]", *variant: Any) -> WorkFor:
     """Return what gives a kernel as the work: its arguments are the operands."""
-    return lambda parallel: kernel.compiled(dtype, *variant, parallel=parallel)
+    return lambda parallel: _kernel_of(chosen, parallel).compiled(dtype, *variant, parallel=parallel)
+
+
+def _kernel_of(chosen: Plan, parallel: bool) -> Kernel:
+    """Return which kernel runs, of a plan that has one."""
+    return cast(Kernel, chosen.kernel if parallel else chosen.serial)
 
 
 def _share_out(chosen: Plan, threads: int | None, work_for: WorkFor, pieces: int, operands: tuple[Any, ...]) -> None:

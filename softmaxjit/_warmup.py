@@ -49,7 +49,7 @@ class Task(NamedTuple):
     dtype: "np.dtype[Any]"
     variant: tuple[numba.types.Type, ...] = ()
     masked: bool = False
-    alone: bool = False  # never in parallel
+    ways: tuple[bool, ...] = (False, True)  # in which calls run it: parallel or not
 
 
 class Warmed(NamedTuple):
@@ -82,12 +82,12 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
         for operation in [operation for operation in operations if operation in KERNELS]:
-            tables = [KERNELS, SHORT, ACROSS, LONG, SHARED]
-            if not is_shared(Facts(operation, dtype, 1, SHARED_ROW)):
-                tables.remove(SHARED)
-            kernels = [table[operation] for table in tables if operation in table]
-            for kernel in kernels:
+            for kernel in [table[operation] for table in (KERNELS, SHORT, ACROSS, LONG) if operation in table]:
                 found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]
+            if is_shared(Facts(operation, dtype, 1, SHARED_ROW)):
+                shared = SHARED[operation]
+                variants = _variants(operation, shared, dtype, everything)
+                found += [Task(shared, dtype, *variant, ways=(True,)) for variant in variants]
             if everything and dtype in COMPILED_DTYPES and operation in WEIGHTED:
                 found.append(Task(WEIGHTED[operation], dtype))
     return found + _tasks_of_float64(operations)
@@ -126,10 +126,10 @@ def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everythin
 
 def _tasks_of_float64(operations: Sequence[str]) -> list[Task]:
     """Return what operations on labelled rows need whatever the dtype of these."""
-    found = [Task(total_of, np.dtype(np.float64), alone=True)] if {*LABELLED} & {*operations} else []
+    found = [Task(total_of, np.dtype(np.float64), ways=(False,))] if {*LABELLED} & {*operations} else []
     if "calibration" in operations:
         alone = (bin_rows, error_of_classes, parts_of_brier, descend, draw_rows, judge_answers)
-        found += [Task(kernel, np.dtype(np.float64), alone=True) for kernel in alone]
+        found += [Task(kernel, np.dtype(np.float64), ways=(False,)) for kernel in alone]
         found += [Task(kernel, np.dtype(np.float64)) for kernel in (resample_means, resample_bins, resample_masses)]
     return found
 
@@ -174,7 +174,8 @@ def warmed(operations: Sequence[str], dtypes: Sequence[str], everything: bool) -
     other = _other_process(operations, dtypes, everything) if has_parallel() else None
     try:
         for task in tasks(operations, dtypes, everything):
-            yield warm(task, parallel=False)
+            if False in task.ways:
+                yield warm(task, parallel=False)
         if other is not None:
             for line in other.stdout or ():
                 yield Warmed(**json.loads(line))
@@ -213,5 +214,5 @@ def _other_process(operations: Sequence[str], dtypes: Sequence[str], everything:
 
 def compile_parallel() -> None:
     """Do the other process's part, and print each kernel that is ready."""
-    for task in [task for task in tasks(*json.loads(sys.argv[1])) if not task.alone]:
+    for task in [task for task in tasks(*json.loads(sys.argv[1])) if True in task.ways]:
         print(json.dumps(warm(task, parallel=True)._asdict()), flush=True)

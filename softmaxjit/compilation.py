@@ -77,8 +77,8 @@ def warmup(
     entries = _warmup.warmed(chosen, elements, all)
     if not progress:
         return list(entries)
-    planned = _warmup.tasks(chosen, elements, all)
-    number = len(planned) + sum(not task.alone for task in planned) * _warmup.has_parallel()
+    ways = [parallel for task in _warmup.tasks(chosen, elements, all) for parallel in task.ways]
+    number = ways.count(False) + ways.count(True) * _warmup.has_parallel()
     return list(_shown(entries, number))
 
 

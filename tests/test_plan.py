@@ -51,7 +51,7 @@ def name_of(chosen: Plan) -> str:
 @pytest.mark.parametrize("operation", KERNELS)
 def test_each_operation_has_its_kernel(operation: str) -> None:
     chosen = planned(operation=operation)
-    assert chosen.kernel is KERNELS[operation]
+    assert chosen.kernel is chosen.serial is KERNELS[operation]
     assert chosen.kernel.body.__name__ == f"{operation}_rows"
 
 
@@ -155,6 +155,7 @@ def test_one_long_row_is_shared_out(operation: str, dtype: Any) -> None:
     long = {"operation": operation, "rows": 1, "n": SHARED_ROW, "dtype": np.dtype(dtype)}
     assert name_of(planned(**long)) == f"{operation}_shared_rows"
     assert planned(**long).parallel
+    assert planned(**long).serial is LONG[operation]
     assert name_of(planned(**long, threads=2)) == f"{operation}_shared_rows"
     for changes in ({"n": SHARED_ROW - 1}, {"threads": 1}):
         assert name_of(planned(**{**long, **changes})) == f"{operation}_long_rows"

@@ -1,17 +1,19 @@
 """A long row shared out among threads: the same bits as by one thread, whatever it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
-from softmaxjit import log_softmax, logsumexp, softmax
+from softmaxjit import _direct, _threads, log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
+from softmaxjit._direct import Entries
 from softmaxjit._jit import Kernel
 from softmaxjit._kernels.sums import FLUSHED_ELEMENTS
-from softmaxjit._kernels.temperature import as_operand
-from softmaxjit._plan import KERNELS, SHARED, SHARED_ROW
+from softmaxjit._kernels.temperature import ONE_FOR_ALL, as_operand
+from softmaxjit._plan import KERNELS, LONG, SHARED, SHARED_ROW
 
 from .exact import assert_same_bits
 from .oracles import DTYPES
@@ -32,7 +34,7 @@ def row_of(family: str, n: int, dtype: Any) -> np.ndarray:
 
 
 def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any, parallel: bool = False) -> np.ndarray:
-    """Return what a kernel makes of rows, at a temperature unless that is None."""
+    """Return what a kernel makes of rows, at a temperature if it takes one."""
     if operation not in OF_SAME_SHAPE:
         out = np.empty(x.size // n, x.dtype)
         kernel.compiled(x.dtype, parallel=parallel)(carried(x), n, carried(out))
@@ -43,15 +45,14 @@ def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any,
     return out
 
 
-@pytest.mark.parametrize("parallel", [False, True], ids=["serial", "parallel"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("operation", SHARED)
-def test_shared_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any, parallel: bool) -> None:
+def test_shared_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any) -> None:
     for n in LENGTHS:
         x = row_of(family, n, dtype)
         expected = run(operation, KERNELS[operation], x, n, 1.0)
-        assert_same_bits(run(operation, SHARED[operation], x, n, 1.0, parallel), expected)
+        assert_same_bits(run(operation, SHARED[operation], x, n, 1.0, parallel=True), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -61,8 +62,39 @@ def test_several_shared_rows_each_at_its_own_temperature(operation: str, dtype: 
     x = np.concatenate([row_of(family, n, dtype) for family in ("near", "far apart", "equal", "one apart")])
     temperatures = np.array([0.5, 3.0, 1.0, 0.2])
     expected = run(operation, KERNELS[operation], x, n, temperatures)
-    for parallel in (False, True):
-        assert_same_bits(run(operation, SHARED[operation], x, n, temperatures, parallel), expected)
+    assert_same_bits(run(operation, SHARED[operation], x, n, temperatures, parallel=True), expected)
+
+
+@contextmanager
+def granting_one_thread(_: int | None) -> Iterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_where_one_thread_is_granted_a_row_is_read_piece_by_piece(
+    function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = []
+    compiled = Kernel.compiled
+
+    def remembered(self: Kernel, *variant: Any, **ways: Any) -> Any:
+        asked_for.append((self, ways["parallel"]))
+        return compiled(self, *variant, **ways)
+
+    monkeypatch.setattr(Kernel, "compiled", remembered)
+    operation = function.__name__
+    entries = Entries(operation, *[ONE_FOR_ALL] * (operation in OF_SAME_SHAPE))
+    monkeypatch.setattr(_direct, operation.upper(), entries)  # without those of earlier calls
+    x = row_of("near", SHARED_ROW, np.float32)
+    for given in (x, x[::-1]):  # the latter takes the full path
+        expected = function(given)
+        assert asked_for == [(SHARED[operation], True)]
+        asked_for.clear()
+        with monkeypatch.context() as alone:
+            alone.setattr(_threads, "layer_threads", granting_one_thread)
+            assert_same_bits(function(given), expected)
+        assert asked_for == [(LONG[operation], False)]
+        asked_for.clear()
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, np.float16], ids=str)
