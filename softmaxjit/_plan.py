@@ -78,12 +78,12 @@ SHORT_ROW = {"softmax": _OF_SOFTMAX, "log_softmax": _OF_LOG, "logsumexp": _OF_LO
 # So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.
 SHORT_ROWS = 8
 
-# A row by itself is shared out among threads from so many elements on, one and a half blocks: 128256 float32 took 0.88
-# of the time of one thread, 300000 0.72, 1e6 0.68, 3e7 0.67; 65537 1.25 (medians of interleaved runs, two Zen 3 cores).
-# With something else on one of the cores, log_softmax of these took 1.07, 0.81, 0.68 and 0.81, logsumexp 0.90, 0.78,
-# 0.65 and 0.56; of 98304 1.12 and 0.94.  Where one thread is granted, it is read piece by piece instead, in 0.78
-# (log_softmax 0.81, logsumexp 0.57) of the time that the kernel which shares it out takes for 3e7 alone.
-SHARED_ROW = 3 << 15
+# A row by itself is shared out among threads from so many elements on, by the bytes of one.  Softmax, log_softmax and
+# logsumexp took, of the time of one thread: of 98304 float32 1.00 to 1.07, 0.88, 1.05; of 131072 0.92 to 0.99, 0.96,
+# 0.96; of 196608 0.88 to 0.93, 0.68, 0.83; of 1e6 0.60, 0.69, 0.71; of 3e7 0.54, 0.52, 0.51; of 98304 float64 0.78,
+# 0.72, 0.64 (medians of interleaved runs, two cores with AVX-512, where threads wait for each other by spinning; where
+# they do not, softmax of 131072 and 262144 float32 took 1.98 and 1.24).
+SHARED_ROW = {2: 3 << 16, 4: 3 << 16, 8: 3 << 15}
 
 # Rows from so many elements on, by the bytes of one, leave the first-level cache; they are read once instead of twice:
 # see `pieces`.  Of the time otherwise, softmax and log_softmax: of 8192 float32 0.80 and 0.91, 16384 0.85 and 0.89,
@@ -135,7 +135,7 @@ def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, vector_
 
 def is_shared(facts: Facts) -> bool:
     """Whether there is one row, contiguous, that has a kernel which shares it out."""
-    if facts.rows != 1 or facts.n < SHARED_ROW or facts.weighted or facts.operation not in SHARED:
+    if facts.rows != 1 or facts.weighted or facts.operation not in SHARED or facts.n < SHARED_ROW[facts.dtype.itemsize]:
         return False
     # Exponentials of softmax stay in the result until they are scaled, which 16 bits do not hold.
     return facts.operation != "softmax" or carrier_of(facts.dtype) == facts.dtype

@@ -84,7 +84,7 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
         for operation in [operation for operation in operations if operation in KERNELS]:
             for kernel in [table[operation] for table in (KERNELS, SHORT, ACROSS, LONG) if operation in table]:
                 found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]
-            if is_shared(Facts(operation, dtype, 1, SHARED_ROW)):
+            if is_shared(Facts(operation, dtype, 1, SHARED_ROW[dtype.itemsize])):
                 shared = SHARED[operation]
                 variants = _variants(operation, shared, dtype, everything)
                 found += [Task(shared, dtype, *variant, ways=(True,)) for variant in variants]

@@ -1,4 +1,4 @@
-"""Long rows, read piece by piece: the bits of passes over whole rows, whatever they hold."""
+"""Long rows, read piece by piece on one thread or several: the bits of passes over whole rows, whatever they hold."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ from softmaxjit._kernels.long_rows import softmax_by_pieces
 from softmaxjit._kernels.pieces import LARGEST_RISE, PIECE_ELEMENTS
 from softmaxjit._kernels.sums import FLUSHED_ELEMENTS
 from softmaxjit._kernels.temperature import as_operand
-from softmaxjit._plan import KERNELS, LONG, LONG_ROW, PARALLEL_ELEMENTS
+from softmaxjit._plan import KERNELS, LONG, LONG_ROW, PARALLEL_ELEMENTS, SHARED
 from softmaxjit._simd.memory import data_of
 
 from .exact import assert_same_bits
@@ -24,6 +24,7 @@ from .oracles import DTYPES
 from .test_tiles import FAMILIES
 
 ALL_DTYPES = [*DTYPES, np.float16, ml_dtypes.bfloat16]
+SHARED_DTYPES = [np.dtype(dtype) for dtype in DTYPES]
 
 # Around pieces, around blocks whose sums are flushed, and what is left of four vectors after either.
 LENGTHS = [pieces * PIECE_ELEMENTS + k for pieces in (1, 2, 5) for k in (-1, 0, 1, 63, 65)]
@@ -47,7 +48,15 @@ OUTLIERS = {
 }
 
 
-def run(kernel: Kernel, x: np.ndarray, temperature: float | None, *, in_place: bool = False, where: Any = None) -> Any:
+def run(
+    kernel: Kernel,
+    x: np.ndarray,
+    temperature: float | None,
+    where: Any = None,
+    *,
+    in_place: bool = False,
+    parallel: bool = False,
+) -> Any:
     """Return what a kernel makes of a row, at a temperature unless that is None."""
     x = x.copy()
     operands, kinds = [], []
@@ -56,15 +65,18 @@ def run(kernel: Kernel, x: np.ndarray, temperature: float | None, *, in_place: b
         operands, kinds = [operand], [kind]
     out = np.empty(1, x.dtype) if temperature is None else x if in_place else np.full_like(x, 7)
     source = carried(x) if where is None else (carried(x), where)
-    kernel.compiled(x.dtype, *kinds, masked=where is not None)(source, x.size, *operands, carried(out))
+    compiled = kernel.compiled(x.dtype, *kinds, masked=where is not None, parallel=parallel)
+    compiled(source, x.size, *operands, carried(out))
     return out.astype(np.float64)  # NumPy's own tests do not see that two NaN of bfloat16 are alike
 
 
 def assert_bits_of_rows(operation: str, x: np.ndarray, temperature: float, where: Any = None) -> None:
     tau = None if operation == "logsumexp" else temperature
-    expected = run(KERNELS[operation], x, tau, where=where)
-    assert_same_bits(run(LONG[operation], x, tau, where=where), expected)
-    assert_same_bits(run(LONG[operation], x, tau, where=where, in_place=True), expected)
+    expected = run(KERNELS[operation], x, tau, where)
+    for in_place in (False, True):
+        assert_same_bits(run(LONG[operation], x, tau, where, in_place=in_place), expected)
+        if x.dtype in SHARED_DTYPES and x.size >= 2 * PIECE_ELEMENTS:
+            assert_same_bits(run(SHARED[operation], x, tau, where, in_place=in_place, parallel=True), expected)
 
 
 @routine

@@ -54,7 +54,7 @@ TILES = [[(rows, n) for rows in (8, 16, 17, 33, 65, 130) for n in SHORTEST]]
 # Around what decides which kernel takes how many elements (see `_plan`).
 MORE_SHAPES = {
     "long_rows": [[(3, LONG_ROW[4] + k) for k in (-1, 0, 1)], [(3, 2 * LONG_ROW[4] + 17)]],
-    "shared_rows": [[(1, SHARED_ROW + k) for k in (-1, 0, 1)]],
+    "shared_rows": [[(1, n + k) for n in {*SHARED_ROW.values()} for k in (-1, 0, 1)]],
     "tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "log_tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "half_tiles": TILES,

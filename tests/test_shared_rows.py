@@ -11,12 +11,14 @@ from softmaxjit import _direct, _threads, log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
 from softmaxjit._direct import Entries
 from softmaxjit._jit import Kernel
+from softmaxjit._kernels.pieces import PIECE_ELEMENTS
 from softmaxjit._kernels.sums import FLUSHED_ELEMENTS
 from softmaxjit._kernels.temperature import ONE_FOR_ALL, as_operand
 from softmaxjit._plan import KERNELS, LONG, SHARED, SHARED_ROW
 
 from .exact import assert_same_bits
 from .oracles import DTYPES
+from .test_long_rows import OUTLIERS
 from .test_tiles import FAMILIES
 
 # Around one, two and three blocks of softmax, and around what of these the inner loop leaves over, and around parts
@@ -39,9 +41,11 @@ def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any,
         out = np.empty(x.size // n, x.dtype)
         kernel.compiled(x.dtype, parallel=parallel)(carried(x), n, carried(out))
         return out
-    out = x.copy()  # in place
     operand, kind = as_operand(temperature)
-    kernel.compiled(x.dtype, kind, parallel=parallel)(carried(out), n, operand, carried(out))
+    out, in_place = np.full_like(x, 7), x.copy()
+    for source, result in ((x, out), (in_place, in_place)):
+        kernel.compiled(x.dtype, kind, parallel=parallel)(carried(source), n, operand, carried(result))
+    assert_same_bits(in_place, out)
     return out
 
 
@@ -51,6 +55,18 @@ def run(operation: str, kernel: Kernel, x: np.ndarray, n: int, temperature: Any,
 def test_shared_rows_have_the_bits_of_rows(operation: str, family: str, dtype: Any) -> None:
     for n in LENGTHS:
         x = row_of(family, n, dtype)
+        expected = run(operation, KERNELS[operation], x, n, 1.0)
+        assert_same_bits(run(operation, SHARED[operation], x, n, 1.0, parallel=True), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", OUTLIERS)
+@pytest.mark.parametrize("operation", SHARED)
+def test_one_element_in_any_block_decides_for_all(operation: str, kind: str, dtype: Any) -> None:
+    n = 2 * FLUSHED_ELEMENTS + 3 * PIECE_ELEMENTS
+    for place in (0, PIECE_ELEMENTS, FLUSHED_ELEMENTS - 1, FLUSHED_ELEMENTS, n // 2, n - PIECE_ELEMENTS - 1, n - 1):
+        x = np.random.default_rng(place).uniform(-3, 3, n).astype(dtype)
+        x[place] = OUTLIERS[kind][0]
         expected = run(operation, KERNELS[operation], x, n, 1.0)
         assert_same_bits(run(operation, SHARED[operation], x, n, 1.0, parallel=True), expected)
 
@@ -85,7 +101,7 @@ def test_where_one_thread_is_granted_a_row_is_read_piece_by_piece(
     operation = function.__name__
     entries = Entries(operation, *[ONE_FOR_ALL] * (operation in OF_SAME_SHAPE))
     monkeypatch.setattr(_direct, operation.upper(), entries)  # without those of earlier calls
-    x = row_of("near", SHARED_ROW, np.float32)
+    x = row_of("near", SHARED_ROW[4], np.float32)
     for given in (x, x[::-1]):  # the latter takes the full path
         expected = function(given)
         assert asked_for == [(SHARED[operation], True)]
@@ -104,7 +120,8 @@ def test_a_row_has_the_same_bits_on_any_number_of_threads(
     function: Callable[..., Any], dtype: Any, temperature: float
 ) -> None:
     tempered = {} if function is logsumexp else {"temperature": temperature}
-    for n in (SHARED_ROW - 1, SHARED_ROW, SHARED_ROW + 1, 4 * FLUSHED_ELEMENTS):
+    shortest = SHARED_ROW[np.dtype(dtype).itemsize]
+    for n in (shortest - 1, shortest, shortest + 1, 4 * FLUSHED_ELEMENTS):
         x = row_of("near", n, dtype)
         where = np.random.default_rng(1).random(n) < 0.5
         for mask in (None, where):

@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
+from .._simd.arithmetic import smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, store_element
 from .ahead import ahead_of, are_far
@@ -19,29 +20,44 @@ from .temperature import settled, settled_at
 
 
 @helper
+def sum_piece_of_others(x, i, stop, begins_row, steps, first, extremes, temperature, precise, ahead):
+    """Return whether extremes allow the provisional shift `first`, then the sum of the piece ``x[i : stop]`` as a pair.
+
+    With the one that begins the row comes the exponential of the maximum, the largest of `extremes`.
+    """
+    if not are_near(extremes, first, temperature, limits_of(x).log_reach):
+        return False, 0.0, 0.0
+    total, lost = nothing(x)
+    if begins_row:
+        shift = Shift(extremes.largest, first.anchor, first.lowest, first.magic, first.octaves, True, True)
+        total, lost = without_largest(x, steps, shift, True, precise, False)
+    value, error = sum_block_of_others(x, i, stop, total, lost, steps, first, True, precise, False, ahead)
+    return True, value, error
+
+
+@helper
 def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, ahead):
     """Return whether a row was read to its end, then the sum of others under the provisional shift `first`.
 
-    Last come the extremes of what was read; those of both ends are known before.  The first block, which comes with the
-    exponential of the maximum, is the last in the order of the sum.
+    Last come the extremes of what was read; those of both ends are known before.  The piece that begins the row is the
+    last in the order of the sum.
     """
     end = start + n
     blocks = (n + PIECE_ELEMENTS - 1) // PIECE_ELEMENTS
     value = error = 0.0
     for block in range(1, blocks + 1):
-        if block < blocks:
-            i = start + block * PIECE_ELEMENTS
-            of_piece, stop = extremes_of_piece(x, i, end)
+        begins_row = block == blocks
+        i = start if begins_row else start + block * PIECE_ELEMENTS
+        stop = smaller(end, i + PIECE_ELEMENTS)
+        if not begins_row:
+            of_piece, _ = extremes_of_piece(x, i, end)
             extremes = extremes_of_both(of_piece, extremes)
-            total, lost = nothing(x)
-        else:
-            i, stop = start, min(end, start + PIECE_ELEMENTS)
-            shift = Shift(extremes.largest, first.anchor, first.lowest, first.magic, first.octaves, True, True)
-            total, lost = without_largest(x, steps, shift, True, precise, False)
-        if not are_near(extremes, first, temperature, limits_of(x).log_reach):
+        near, of_others, lost = sum_piece_of_others(
+            x, i, stop, begins_row, steps, first, extremes, temperature, precise, ahead
+        )
+        if not near:
             return False, value, error, extremes
-        sums = sum_block_of_others(x, i, stop, total, lost, steps, first, True, precise, False, ahead)
-        value, error = add_pairs(value, error, sums)
+        value, error = add_pairs(value, error, (of_others, lost))
     return True, value, error, extremes
 
 

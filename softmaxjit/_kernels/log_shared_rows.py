@@ -1,21 +1,25 @@
 """Log-softmax and log-sum-exp of one long row on several threads: each pass over it is shared out among them.
 
-The sums of its blocks are kept, and added up in the order of one thread, which runs `log_softmax_long_rows` or
-`logsumexp_long_rows`.
+Blocks are read piece by piece, once for their extremes and exponentials, as `log_softmax_long_rows` and
+`logsumexp_long_rows` do on one thread, or, where a row is refused, twice.  Their sums are kept, and added up in the
+order of one thread.
 """
 
 import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
+from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like, store_element
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
+from .log_long_rows import sum_piece_of_others
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
 from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing
-from .shared_rows import shift_of_extremes
+from .pieces import PIECE_ELEMENTS, Extremes, excess, extremes_of_both, extremes_of_piece
+from .shared_rows import extremes_to_begin_with, shift_of_extremes
 from .shift import limits_of, row_extremes
 from .sums import add_pairs
 from .temperature import settled, settled_at
@@ -59,13 +63,55 @@ def sum_parts(x, start, i, stop, n, largest, smallest, temperature, precise, far
 
 
 @helper
-def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, errors):
-    """Return what `log_of_sum` returns, from the sums of all blocks."""
+def sum_pieces_of_part(x, start, i, stop, n, largest, smallest, temperature, precise, far, out, totals, errors):
+    """Keep the sums of the blocks of ``x[i : stop]``, but the one that begins the row, under the shift of its ends.
+
+    Return the extremes of what was read and the ends: where these do not allow it, no more is.
+    """
+    first = shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).log_reach)
+    extremes = Extremes(element_like(x, largest), element_like(x, smallest))
+    steps = exp_steps(x, temperature)
+    ahead = ahead_of(x, PIECE_ELEMENTS, far, out)
+    i = max(i, start + PIECE_ELEMENTS)
+    near = True
+    while near and i < stop:
+        block = (i - start) // PIECE_ELEMENTS
+        of_piece, end = extremes_of_piece(x, i, stop)
+        extremes = extremes_of_both(of_piece, extremes)
+        near, totals[block], errors[block] = sum_piece_of_others(
+            x, i, end, False, steps, first, extremes, temperature, precise, ahead
+        )
+        i = end
+    return np.float64(extremes.largest), np.float64(extremes.smallest)
+
+
+@helper
+def scale_of_pieces(x, start, n, ends, extremes, temperature, precise, totals, errors):
+    """Keep the sum of the block that begins the row, and return by what sums are too large; 0 if they do not serve.
+
+    Where the extremes of a part did not allow all of it to be read, those of the row do not allow this block to be.
+    """
+    first = shift_of_extremes(x, n, ends[0], ends[1], temperature, limits_of(x).log_reach)
+    shift = shift_of_extremes(x, n, extremes[0], extremes[1], temperature, limits_of(x).log_reach)
+    of_row = Extremes(element_like(x, extremes[0]), element_like(x, extremes[1]))
+    steps = exp_steps(x, temperature)
+    ahead = ahead_of(x, n, False, None)
+    stop = start + min(n, PIECE_ELEMENTS)
+    near, totals[0], errors[0] = sum_piece_of_others(
+        x, start, stop, True, steps, first, of_row, temperature, precise, ahead
+    )
+    return excess(steps, first, shift) if near else 0.0
+
+
+@helper
+def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, errors, scale):
+    """Return what `log_of_sum` returns, from the sums of all blocks, which are too large by `scale`."""
     begun = start_of_extremes(x, n, largest, smallest, temperature)
     rest = error = 0.0
     for block in range(1, totals.size):
         rest, error = add_pairs(rest, error, (totals[block], errors[block]))
     rest, error = add_pairs(rest, error, (totals[0], errors[0]))
+    rest, error = rest / scale, error / scale
     if not is_precise_enough(x, rest, begun.unit, precise):
         ahead = ahead_of(x, n, False, None)
         rest, error = sum_blocks_of_others(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
@@ -88,17 +134,30 @@ def log_softmax_shared_rows(x, n, temperature, out):
     totals, errors = np.empty(blocks), np.empty(blocks)
     tau_of_rows = settled(temperature)
     far = are_far(out.size, out)
+    reach = limits_of(data_of(x)).log_reach
     for row in range(out.size // n):
-        start, end = row * n, row * n + n
-        for part in prange(parts):
-            i = start + part * size
-            largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
-        high, low, tau = largest.max(), smallest.min(), settled_at(tau_of_rows, row)
-        for part in prange(parts):
-            i = start + part * size
-            stop = min(end, i + size)
-            sum_parts(data_of(x), start, i, stop, n, high, low, tau, False, far, data_of(out), totals, errors)
-        log, log_error = log_of_blocks(data_of(x), start, n, high, low, tau, False, totals, errors)
+        start, end, tau = row * n, row * n + n, settled_at(tau_of_rows, row)
+        high, low, promising = extremes_to_begin_with(data_of(x), start, n, tau, reach, reach)
+        scale = 0.0
+        if promising:
+            for part in prange(parts):
+                i = start + part * size
+                stop = min(end, i + size)
+                largest[part], smallest[part] = sum_pieces_of_part(
+                    data_of(x), start, i, stop, n, high, low, tau, False, far, data_of(out), totals, errors
+                )
+            ends, (high, low) = (high, low), (largest.max(), smallest.min())
+            scale = scale_of_pieces(data_of(x), start, n, ends, (high, low), tau, False, totals, errors)
+        if scale == 0.0:
+            for part in prange(parts):
+                i = start + part * size
+                largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
+            high, low, scale = largest.max(), smallest.min(), 1.0
+            for part in prange(parts):
+                i = start + part * size
+                stop = min(end, i + size)
+                sum_parts(data_of(x), start, i, stop, n, high, low, tau, False, far, data_of(out), totals, errors)
+        log, log_error = log_of_blocks(data_of(x), start, n, high, low, tau, False, totals, errors, scale)
         for part in prange(parts):
             i = start + part * size
             count = min(size, end - i)
@@ -108,21 +167,34 @@ def log_softmax_shared_rows(x, n, temperature, out):
 
 @kernel(lambda x, out: (x, types.intp, out))
 def logsumexp_shared_rows(x, n, out):
-    """Log-sum-exp of every n consecutive elements of flat `x` into one element of `out`; for large n."""
+    """Log-sum-exp of every n consecutive elements of flat `x` into one element of flat `out`; for large n."""
     size = PART_ELEMENTS
     parts, blocks = (n + size - 1) // size, (n + OTHERS_BLOCK_ELEMENTS - 1) // OTHERS_BLOCK_ELEMENTS
     largest, smallest = np.empty(parts), np.empty(parts)
     totals, errors = np.empty(blocks), np.empty(blocks)
     far = are_far(out.size * n, out)
+    reach = limits_of(data_of(x)).log_reach
     for row in range(out.size):
-        start, end = row * n, row * n + n
-        for part in prange(parts):
-            i = start + part * size
-            largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
-        high, low = largest.max(), smallest.min()
-        for part in prange(parts):
-            i = start + part * size
-            stop = min(end, i + size)
-            sum_parts(data_of(x), start, i, stop, n, high, low, 1.0, True, far, None, totals, errors)
-        log, log_error = log_of_blocks(data_of(x), start, n, high, low, 1.0, True, totals, errors)
+        start, end, tau = row * n, row * n + n, 1.0
+        high, low, promising = extremes_to_begin_with(data_of(x), start, n, tau, reach, reach)
+        scale = 0.0
+        if promising:
+            for part in prange(parts):
+                i = start + part * size
+                stop = min(end, i + size)
+                largest[part], smallest[part] = sum_pieces_of_part(
+                    data_of(x), start, i, stop, n, high, low, tau, True, far, None, totals, errors
+                )
+            ends, (high, low) = (high, low), (largest.max(), smallest.min())
+            scale = scale_of_pieces(data_of(x), start, n, ends, (high, low), tau, True, totals, errors)
+        if scale == 0.0:
+            for part in prange(parts):
+                i = start + part * size
+                largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
+            high, low, scale = largest.max(), smallest.min(), 1.0
+            for part in prange(parts):
+                i = start + part * size
+                stop = min(end, i + size)
+                sum_parts(data_of(x), start, i, stop, n, high, low, tau, True, far, None, totals, errors)
+        log, log_error = log_of_blocks(data_of(x), start, n, high, low, tau, True, totals, errors, scale)
         store_element(data_of(out), row, logsumexp_of_row(data_of(x), start, n, high, log, log_error))

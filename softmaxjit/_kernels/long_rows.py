@@ -7,7 +7,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import magnitude
+from .._simd.arithmetic import both, magnitude
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import sum_lanes
 from .._simd.memory import are_same, data_of, element_like, keep_until_here, splat
@@ -45,6 +45,20 @@ def sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest,
 
 
 @helper
+def factor_of_pieces(x, n, steps, first, extremes, total, error, temperature, out):
+    """Return whether what was computed under the provisional shift `first` serves; then what `scale_row` takes."""
+    limits = limits_of(x)
+    shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
+    scale = excess(steps, first, shift)
+    missing = missing_from_largest(x, steps, shift, temperature)
+    high, low = inverse_of(out, total / scale, error / scale + missing)
+    unscale = element_like(x, 1.0 / scale)
+    # `scale_row` takes the headroom from it as well: what then is subnormal may be rounded otherwise than unscaled.
+    rounded = both(both(scale > 1.0, low != 0.0), magnitude(low * unscale) < limits.smallest)
+    return both(both(shift.plain, scale > 0.0), not rounded), high * unscale, low * unscale
+
+
+@helper
 def softmax_by_pieces(x, start, n, temperature, terms, out, far):
     """Write a row's results and return True, or spoil `terms` and return False."""
     limits = limits_of(x)
@@ -56,17 +70,10 @@ def softmax_by_pieces(x, start, n, temperature, terms, out, far):
     complete, total, error, extremes = sum_pieces(
         x, start, n, steps, first, extremes, stop, temperature, farthest, terms, ahead
     )
-    shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
-    scale = excess(steps, first, shift)
-    if not (complete and shift.plain and scale > 0.0):
+    found, high, low = factor_of_pieces(x, n, steps, first, extremes, total, error, temperature, out)
+    if not both(complete, found):
         return False
-    missing = missing_from_largest(x, steps, shift, temperature)
-    high, low = inverse_of(out, total / scale, error / scale + missing)
-    unscale = element_like(x, 1.0 / scale)
-    # `scale_row` takes the headroom from it as well: what then is subnormal may be rounded otherwise than unscaled.
-    if scale > 1.0 and low != 0.0 and magnitude(low * unscale) < limits.smallest:
-        return False
-    scale_row(terms, start, n, high * unscale, low * unscale, True, out)
+    scale_row(terms, start, n, high, low, True, out)
     return True
 
 
