@@ -51,7 +51,7 @@ class Entries(dict[DType, Entry | None]):
 
     def __missing__(self, dtype: DType) -> Entry | None:
         # Below PARALLEL_ELEMENTS the plan depends on nothing else but whether rows are short and many.
-        kernel = self._planned(dtype, self._rows, 1, None).kernel
+        kernel = self._planned(dtype, self._rows, 1, None).serial
         if kernel is None:
             return None  # and not kept, as there is no end to dtypes
         self[dtype] = entry = carrying(kernel.entry(dtype, *self._variant), dtype)

@@ -81,8 +81,9 @@ SHORT_ROWS = 8
 # A row by itself is shared out among threads from so many elements on, by the bytes of one.  Softmax, log_softmax and
 # logsumexp took, of the time of one thread: of 98304 float32 1.00 to 1.07, 0.88, 1.05; of 131072 0.92 to 0.99, 0.96,
 # 0.96; of 196608 0.88 to 0.93, 0.68, 0.83; of 1e6 0.60, 0.69, 0.71; of 3e7 0.54, 0.52, 0.51; of 98304 float64 0.78,
-# 0.72, 0.64 (medians of interleaved runs, two cores with AVX-512, where threads wait for each other by spinning; where
-# they do not, softmax of 131072 and 262144 float32 took 1.98 and 1.24).
+# 0.72, 0.64; of 131072 and 196608 float16 log_softmax 1.00 and 0.76, logsumexp 0.90 and 0.93 (medians of interleaved
+# runs, two cores with AVX-512, where threads wait for each other by spinning; where they do not, softmax of 131072 and
+# 262144 float32 took 1.98 and 1.24).  One number for all three and for any number of cores: no more were at hand.
 SHARED_ROW = {2: 3 << 16, 4: 3 << 16, 8: 3 << 15}
 
 # Rows from so many elements on, by the bytes of one, leave the first-level cache; they are read once instead of twice:
@@ -118,7 +119,7 @@ class Plan(NamedTuple):
     """What to run: a kernel, or a function of plain NumPy."""
 
     kernel: Kernel | None
-    serial: Kernel | None  # instead of it where the threading layer grants one thread only
+    serial: Kernel | None  # what runs off Numba's threading layer
     plain: Callable[..., Any]
     parallel: bool  # on Numba's threading layer
     widen: bool = False  # rows of 16 bits, reordered if they are to be, become float32

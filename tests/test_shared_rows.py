@@ -1,9 +1,10 @@
 """A long row shared out among threads: the same bits as by one thread, whatever it holds."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -81,11 +82,6 @@ def test_several_shared_rows_each_at_its_own_temperature(operation: str, dtype: 
     assert_same_bits(run(operation, SHARED[operation], x, n, temperatures, parallel=True), expected)
 
 
-@contextmanager
-def granting_one_thread(_: int | None) -> Iterator[int]:
-    yield 1
-
-
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_where_one_thread_is_granted_a_row_is_read_piece_by_piece(
     function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -103,17 +99,16 @@ def test_where_one_thread_is_granted_a_row_is_read_piece_by_piece(
     monkeypatch.setattr(_direct, operation.upper(), entries)  # without those of earlier calls
     x = row_of("near", SHARED_ROW[4], np.float32)
     for given in (x, x[::-1]):  # the latter takes the full path
-        expected = function(given)
-        assert asked_for == [(SHARED[operation], True)]
+        expected = function(given, threads=1)
         asked_for.clear()
-        with monkeypatch.context() as alone:
-            alone.setattr(_threads, "layer_threads", granting_one_thread)
+        for granted, kernel in ((2, SHARED[operation]), (1, LONG[operation])):
+            monkeypatch.setattr(_threads, "layer_threads", lambda _, granted=granted: nullcontext(granted))
             assert_same_bits(function(given), expected)
-        assert asked_for == [(LONG[operation], False)]
-        asked_for.clear()
+            assert asked_for == [(kernel, granted == 2)]
+            asked_for.clear()
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, np.float16], ids=str)
+@pytest.mark.parametrize("dtype", [*DTYPES, np.float16, ml_dtypes.bfloat16], ids=str)
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 0.0, np.inf])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_row_has_the_same_bits_on_any_number_of_threads(

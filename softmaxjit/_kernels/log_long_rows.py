@@ -40,7 +40,7 @@ def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, preci
     """Return whether a row was read to its end, then the sum of others under the provisional shift `first`.
 
     Last come the extremes of what was read; those of both ends are known before.  The piece that begins the row is the
-    last in the order of the sum.
+    last in the order of the sum; it is taken in the same loop, so that this is compiled once.
     """
     end = start + n
     blocks = (n + PIECE_ELEMENTS - 1) // PIECE_ELEMENTS
@@ -52,12 +52,12 @@ def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, preci
         if not begins_row:
             of_piece, _ = extremes_of_piece(x, i, end)
             extremes = extremes_of_both(of_piece, extremes)
-        near, of_others, lost = sum_piece_of_others(
+        near, piece_value, piece_error = sum_piece_of_others(
             x, i, stop, begins_row, steps, first, extremes, temperature, precise, ahead
         )
         if not near:
             return False, value, error, extremes
-        value, error = add_pairs(value, error, (of_others, lost))
+        value, error = add_pairs(value, error, (piece_value, piece_error))
     return True, value, error, extremes
 
 

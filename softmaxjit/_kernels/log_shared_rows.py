@@ -1,8 +1,8 @@
 """Log-softmax and log-sum-exp of one long row on several threads: each pass over it is shared out among them.
 
 Blocks are read piece by piece, once for their extremes and exponentials, as `log_softmax_long_rows` and
-`logsumexp_long_rows` do on one thread, or, where a row is refused, twice.  Their sums are kept, and added up in the
-order of one thread.
+`logsumexp_long_rows` do on one thread, and twice more where a row is refused.  Their sums are kept, and added up in the
+order of one thread.  The loops stand in both kernels because Numba shares out no others.
 """
 
 import numpy as np
@@ -137,17 +137,17 @@ def log_softmax_shared_rows(x, n, temperature, out):
     reach = limits_of(data_of(x)).log_reach
     for row in range(out.size // n):
         start, end, tau = row * n, row * n + n, settled_at(tau_of_rows, row)
-        high, low, promising = extremes_to_begin_with(data_of(x), start, n, tau, reach, reach)
+        high_end, low_end, promising = extremes_to_begin_with(data_of(x), start, n, tau, reach, reach)
         scale = 0.0
         if promising:
             for part in prange(parts):
                 i = start + part * size
                 stop = min(end, i + size)
                 largest[part], smallest[part] = sum_pieces_of_part(
-                    data_of(x), start, i, stop, n, high, low, tau, False, far, data_of(out), totals, errors
+                    data_of(x), start, i, stop, n, high_end, low_end, tau, False, far, data_of(out), totals, errors
                 )
-            ends, (high, low) = (high, low), (largest.max(), smallest.min())
-            scale = scale_of_pieces(data_of(x), start, n, ends, (high, low), tau, False, totals, errors)
+            high, low = largest.max(), smallest.min()
+            scale = scale_of_pieces(data_of(x), start, n, (high_end, low_end), (high, low), tau, False, totals, errors)
         if scale == 0.0:
             for part in prange(parts):
                 i = start + part * size
@@ -176,17 +176,17 @@ def logsumexp_shared_rows(x, n, out):
     reach = limits_of(data_of(x)).log_reach
     for row in range(out.size):
         start, end, tau = row * n, row * n + n, 1.0
-        high, low, promising = extremes_to_begin_with(data_of(x), start, n, tau, reach, reach)
+        high_end, low_end, promising = extremes_to_begin_with(data_of(x), start, n, tau, reach, reach)
         scale = 0.0
         if promising:
             for part in prange(parts):
                 i = start + part * size
                 stop = min(end, i + size)
                 largest[part], smallest[part] = sum_pieces_of_part(
-                    data_of(x), start, i, stop, n, high, low, tau, True, far, None, totals, errors
+                    data_of(x), start, i, stop, n, high_end, low_end, tau, True, far, None, totals, errors
                 )
-            ends, (high, low) = (high, low), (largest.max(), smallest.min())
-            scale = scale_of_pieces(data_of(x), start, n, ends, (high, low), tau, True, totals, errors)
+            high, low = largest.max(), smallest.min()
+            scale = scale_of_pieces(data_of(x), start, n, (high_end, low_end), (high, low), tau, True, totals, errors)
         if scale == 0.0:
             for part in prange(parts):
                 i = start + part * size

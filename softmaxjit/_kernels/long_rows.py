@@ -7,7 +7,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import both, magnitude
+from .._simd.arithmetic import magnitude
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import sum_lanes
 from .._simd.memory import are_same, data_of, element_like, keep_until_here, splat
@@ -54,8 +54,8 @@ def factor_of_pieces(x, n, steps, first, extremes, total, error, temperature, ou
     high, low = inverse_of(out, total / scale, error / scale + missing)
     unscale = element_like(x, 1.0 / scale)
     # `scale_row` takes the headroom from it as well: what then is subnormal may be rounded otherwise than unscaled.
-    rounded = both(both(scale > 1.0, low != 0.0), magnitude(low * unscale) < limits.smallest)
-    return both(both(shift.plain, scale > 0.0), not rounded), high * unscale, low * unscale
+    rounded = scale > 1.0 and low != 0.0 and magnitude(low * unscale) < limits.smallest
+    return shift.plain and scale > 0.0 and not rounded, high * unscale, low * unscale
 
 
 @helper
@@ -71,10 +71,10 @@ def softmax_by_pieces(x, start, n, temperature, terms, out, far):
         x, start, n, steps, first, extremes, stop, temperature, farthest, terms, ahead
     )
     found, high, low = factor_of_pieces(x, n, steps, first, extremes, total, error, temperature, out)
-    if not both(complete, found):
-        return False
-    scale_row(terms, start, n, high, low, True, out)
-    return True
+    if complete and found:
+        scale_row(terms, start, n, high, low, True, out)
+        return True
+    return False
 
 
 @helper

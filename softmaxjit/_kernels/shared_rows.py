@@ -1,7 +1,7 @@
 """Softmax of one long row on several threads: each pass over it is shared out among them, block by block.
 
 Such a row in 16 bits, and any on one thread, is left to `softmax_long_rows`.  As there, blocks are read piece by piece,
-once for their extremes and exponentials, or, where a row is refused, twice.
+once for their extremes and exponentials, and twice more where one refuses.
 
 A block is what `sum_row` flushes its partial sums after, so the sums of blocks, added in order, have the bits of
 `sum_row`.
@@ -13,7 +13,6 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
-from .._simd.arithmetic import both
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import are_same, data_of, element_like
 from .ahead import ahead_of, are_far
@@ -72,7 +71,7 @@ def factor_of_blocks(x, n, ends, extremes, temperature, farthest, totals, errors
     total, error = sum_of_flushed_blocks(totals, errors)
     steps = exp_steps(x, temperature)
     found, high, low = factor_of_pieces(x, n, steps, first, of_row, total, error, temperature, out)
-    return both(are_near(of_row, first, temperature, farthest), found), high, low
+    return found and are_near(of_row, first, temperature, farthest), high, low
 
 
 @helper
@@ -125,18 +124,18 @@ def softmax_shared_rows(x, n, temperature, out):
     farthest = limits.plain_reach - math.log(n)
     for row in range(out.size // n):
         start, end, tau = row * n, row * n + n, settled_at(tau_of_rows, row)
-        high, low, promising = extremes_to_begin_with(data_of(x), start, n, tau, limits.reach, farthest)
+        high_end, low_end, promising = extremes_to_begin_with(data_of(x), start, n, tau, limits.reach, farthest)
         found, factor, error = False, element_like(data_of(out), 0.0), element_like(data_of(out), 0.0)
         if promising and not are_same(data_of(x), data_of(out)):
             for block in prange(blocks):
                 at = start + block * size
                 count = min(size, end - at)
                 totals[block], errors[block], largest[block], smallest[block] = sum_pieces_of_block(
-                    data_of(x), at, count, n, high, low, tau, farthest, data_of(out), far
+                    data_of(x), at, count, n, high_end, low_end, tau, farthest, data_of(out), far
                 )
-            ends, (high, low) = (high, low), (largest.max(), smallest.min())
+            high, low = largest.max(), smallest.min()
             found, factor, error = factor_of_blocks(
-                data_of(x), n, ends, (high, low), tau, farthest, totals, errors, data_of(out)
+                data_of(x), n, (high_end, low_end), (high, low), tau, farthest, totals, errors, data_of(out)
             )
         if not found:
             for block in prange(blocks):
