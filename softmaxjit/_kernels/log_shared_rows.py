@@ -19,7 +19,7 @@ from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
 from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing
 from .pieces import PIECE_ELEMENTS, Extremes, excess, extremes_of_both, extremes_of_piece
-from .shared_rows import extremes_to_begin_with, shift_of_extremes
+from .shared_rows import extremes_of_blocks, extremes_to_begin_with, shift_of_extremes
 from .shift import limits_of, row_extremes
 from .sums import add_pairs
 from .temperature import settled, settled_at
@@ -146,13 +146,13 @@ def log_softmax_shared_rows(x, n, temperature, out):
                 largest[part], smallest[part] = sum_pieces_of_part(
                     data_of(x), start, i, stop, n, high_end, low_end, tau, False, far, data_of(out), totals, errors
                 )
-            high, low = largest.max(), smallest.min()
+            high, low = extremes_of_blocks(largest, smallest)
             scale = scale_of_pieces(data_of(x), start, n, (high_end, low_end), (high, low), tau, False, totals, errors)
         if scale == 0.0:
             for part in prange(parts):
                 i = start + part * size
                 largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
-            high, low, scale = largest.max(), smallest.min(), 1.0
+            (high, low), scale = extremes_of_blocks(largest, smallest), 1.0
             for part in prange(parts):
                 i = start + part * size
                 stop = min(end, i + size)
@@ -185,13 +185,13 @@ def logsumexp_shared_rows(x, n, out):
                 largest[part], smallest[part] = sum_pieces_of_part(
                     data_of(x), start, i, stop, n, high_end, low_end, tau, True, far, None, totals, errors
                 )
-            high, low = largest.max(), smallest.min()
+            high, low = extremes_of_blocks(largest, smallest)
             scale = scale_of_pieces(data_of(x), start, n, (high_end, low_end), (high, low), tau, True, totals, errors)
         if scale == 0.0:
             for part in prange(parts):
                 i = start + part * size
                 largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
-            high, low, scale = largest.max(), smallest.min(), 1.0
+            (high, low), scale = extremes_of_blocks(largest, smallest), 1.0
             for part in prange(parts):
                 i = start + part * size
                 stop = min(end, i + size)

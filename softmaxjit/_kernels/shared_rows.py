@@ -43,6 +43,18 @@ def extremes_to_begin_with(x, start, n, temperature, reach, farthest):
 
 
 @helper
+def extremes_of_blocks(largest, smallest):
+    """Return the extremes of a row from those of its blocks.
+
+    Numba would share out what NumPy's functions do: a first softmax took 6.3 instead of 4.8 s.
+    """
+    high, low = largest[0], smallest[0]
+    for block in range(1, largest.size):
+        high, low = max(high, largest[block]), min(low, smallest[block])
+    return high, low
+
+
+@helper
 def sum_pieces_of_block(x, start, count, n, largest, smallest, temperature, farthest, out, far):
     """Return the sum of a block as a pair, under the shift of the row's ends, and the extremes of it and these.
 
@@ -133,7 +145,7 @@ def softmax_shared_rows(x, n, temperature, out):
                 totals[block], errors[block], largest[block], smallest[block] = sum_pieces_of_block(
                     data_of(x), at, count, n, high_end, low_end, tau, farthest, data_of(out), far
                 )
-            high, low = largest.max(), smallest.min()
+            high, low = extremes_of_blocks(largest, smallest)
             found, factor, error = factor_of_blocks(
                 data_of(x), n, (high_end, low_end), (high, low), tau, farthest, totals, errors, data_of(out)
             )
@@ -141,7 +153,7 @@ def softmax_shared_rows(x, n, temperature, out):
             for block in prange(blocks):
                 at = start + block * size
                 largest[block], smallest[block] = row_extremes(data_of(x), at, min(size, end - at))
-            high, low = largest.max(), smallest.min()
+            high, low = extremes_of_blocks(largest, smallest)
             for block in prange(blocks):
                 at = start + block * size
                 count = min(size, end - at)
