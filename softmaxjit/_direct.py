@@ -18,10 +18,20 @@ from numba.core import config
 
 from ._carriers import carrier_of
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
-from ._plan import PARALLEL_ELEMENTS, SHORT_ROW, SHORT_ROWS, Facts, Plan, are_short, plan
+from ._plan import (
+    FEWEST_ROWS,
+    GROUPED,
+    GROUPED_ROW,
+    PARALLEL_ELEMENTS,
+    SHORT,
+    SHORT_ROW,
+    Facts,
+    Plan,
+    kernels_of_rows,
+    plan,
+)
 from ._recycled import LARGE_BYTES, new_array
 from ._run import on_threads
-from ._simd.target import vector_bytes
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
@@ -29,7 +39,8 @@ Entry = Callable[..., None]
 
 empty, may_share_memory, ndarray = np.empty, np.may_share_memory, np.ndarray
 
-LONGEST_SHORT = max(n for by_vector in SHORT_ROW.values() for by_size in by_vector.values() for n in by_size.values())
+LONGEST_SHORT = max(n for by_size in SHORT_ROW.values() for n in by_size.values())
+LONGEST_GROUPED = max(n for by_size in GROUPED_ROW.values() for n in by_size.values())
 
 FEWEST_LARGE = LARGE_BYTES // 8  # elements of the widest dtype that comes here
 
@@ -42,16 +53,17 @@ class Entries(dict[DType, Entry | None]):
     It is loaded or compiled when its dtype is first looked up.  A dtype of swapped bytes does not equal its native one.
     """
 
-    def __init__(self, operation: str, *variant: Any, rows: int = 1) -> None:
+    def __init__(self, operation: str, *variant: Any, rows: int = 1, n: int = 1) -> None:
         super().__init__()
         self.operation = operation
         self._variant = variant
         self._rows = rows
+        self._n = n
         self.on_threads = lru_cache(maxsize=256)(self._on_threads)
 
     def __missing__(self, dtype: DType) -> Entry | None:
-        # Below PARALLEL_ELEMENTS the plan depends on nothing else but whether rows are short and many.
-        kernel = self._planned(dtype, self._rows, 1, None).serial
+        # Below PARALLEL_ELEMENTS the plan depends on nothing else but which `kernels_of_rows` are for them.
+        kernel = self._planned(dtype, self._rows, self._n, None).serial
         if kernel is None:
             return None  # and not kept, as there is no end to dtypes
         self[dtype] = entry = carrying(kernel.entry(dtype, *self._variant), dtype)
@@ -64,8 +76,7 @@ class Entries(dict[DType, Entry | None]):
 
     def _planned(self, dtype: DType, rows: int, n: int, threads: int | None) -> Plan:
         compiled = not config.DISABLE_JIT
-        vectors = vector_bytes()
-        return plan(Facts(self.operation, dtype, rows, n, threads=threads, vector_bytes=vectors, compiled=compiled))
+        return plan(Facts(self.operation, dtype, rows, n, threads=threads, compiled=compiled))
 
 
 def carrying(entry: Entry, dtype: DType) -> Entry:
@@ -87,9 +98,14 @@ SOFTMAX_VJP = Entries("softmax_vjp", ONE_FOR_ALL)
 LOG_SOFTMAX_VJP = Entries("log_softmax_vjp", ONE_FOR_ALL)
 
 OF_SHORT_ROWS = {
-    "softmax": Entries("softmax", ONE_FOR_ALL, rows=SHORT_ROWS),
-    "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=SHORT_ROWS),
-    "logsumexp": Entries("logsumexp", rows=SHORT_ROWS),
+    "softmax": Entries("softmax", ONE_FOR_ALL, rows=FEWEST_ROWS),
+    "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=FEWEST_ROWS),
+    "logsumexp": Entries("logsumexp", rows=FEWEST_ROWS),
+}
+OF_GROUPED_ROWS = {
+    "softmax": Entries("softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=LONGEST_SHORT + 1),
+    "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=LONGEST_SHORT + 1),
+    "logsumexp": Entries("logsumexp", rows=FEWEST_ROWS, n=LONGEST_SHORT + 1),
 }
 
 
@@ -97,8 +113,12 @@ def entry_for(entries: Entries, dtype: DType, rows: int, n: int, threads: int | 
     """Return what takes rows of n elements."""
     if rows * n >= PARALLEL_ELEMENTS or threads is not None:
         return entries.on_threads(dtype, rows, n, threads)
-    if n <= LONGEST_SHORT and rows >= SHORT_ROWS and are_short(entries.operation, dtype, rows, n, vector_bytes()):
-        return OF_SHORT_ROWS[entries.operation][dtype]
+    if n <= LONGEST_GROUPED and rows >= FEWEST_ROWS:
+        kernels = kernels_of_rows(entries.operation, dtype, rows, n)
+        if kernels is SHORT:
+            return OF_SHORT_ROWS[entries.operation][dtype]
+        if kernels is GROUPED:
+            return OF_GROUPED_ROWS[entries.operation][dtype]
     return entries[dtype]
 
 

@@ -11,6 +11,8 @@ from ._carriers import carrier_of
 from ._jit import Kernel
 from ._kernels.across import softmax_across
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
+from ._kernels.grouped_rows import softmax_grouped_rows
+from ._kernels.log_grouped_rows import log_softmax_grouped_rows, logsumexp_grouped_rows
 from ._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
 from ._kernels.log_shared_rows import log_softmax_shared_rows, logsumexp_shared_rows
 from ._kernels.log_softmax import log_softmax_rows
@@ -36,6 +38,11 @@ SHORT = {
     "log_softmax": log_softmax_short_rows,
     "logsumexp": logsumexp_short_rows,
 }
+GROUPED = {
+    "softmax": softmax_grouped_rows,
+    "log_softmax": log_softmax_grouped_rows,
+    "logsumexp": logsumexp_grouped_rows,
+}
 ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
 LONG = {"softmax": softmax_long_rows, "log_softmax": log_softmax_long_rows, "logsumexp": logsumexp_long_rows}
 SHARED = {"softmax": softmax_shared_rows, "log_softmax": log_softmax_shared_rows, "logsumexp": logsumexp_shared_rows}
@@ -58,25 +65,25 @@ POOL_ELEMENTS = 1 << 17
 POOL_PART = 1 << 16
 PARTS_PER_THREAD = 2
 
-# Rows of up to so many elements are turned into lanes, by the bytes of the target's vectors and of an element.
-#
-# Of 32 bytes: of the time one by one, softmax of 24, 32, 40, 48 and 64 float32 took 0.51, 0.69, 0.70, 0.89 and 1.18, of
-# 15, 20, 24, 32 and 40 float64 0.55, 0.58, 0.75, 0.91 and 1.01 (code for Haswell on a processor with AVX-512; a Zen 3
-# core, where longer rows still took more by tiles before these became faster, may want less).  The others wait for a
-# logarithm in each row: there a row of 10 float32 took 23 (log_softmax 31) ns so and 70 (95) alone, of 40 52 (58) and
-# 88 (92); of 32 float64 104 (140) and 132 (187), and as long as alone where all tiles are read again for confident
-# rows; so did 48 float32.
-#
-# Of 64 bytes, where more is done while a row waits: of the time one by one, softmax of 32, 48, 64, 80 and 96 float32
-# took 0.44, 0.63, 0.75, 0.87 and 1.06, of 32, 40, 48 and 64 float64 0.78, 0.91, 1.02 and 1.26; log_softmax of 64, 96,
-# 128 and 160 float32 0.62, 0.81, 0.91 and 1.04, of float64 0.78, 0.95, 0.89 and 1.17; logsumexp less (one core with
-# AVX-512, which others share, processor time).
-_OF_LOG = {32: {4: 40, 8: 31}, 64: {4: 128, 8: 128}}
-_OF_SOFTMAX = {32: {4: 32, 8: 24}, 64: {4: 80, 8: 40}}
-SHORT_ROW = {"softmax": _OF_SOFTMAX, "log_softmax": _OF_LOG, "logsumexp": _OF_LOG}
+# Rows of up to so many elements are turned into lanes, by the bytes of an element (4 for 16 bits).  Of the time in
+# groups, softmax of 24, 28, 31 and 32 float32 took 0.92, 0.90, 1.09 and 1.19 with AVX-512, 0.96 of 24 and 1.35 of 32
+# with AVX2; log_softmax of 28, 30, 33, 36 and 48 0.97, 1.03, 0.96, 0.99 and 1.20, logsumexp of 32, 33, 40 and 48 1.09,
+# 0.85, 0.94 and 1.15; of 16, 20 and 24 float64 softmax 1.01, 0.85 and 1.11, log_softmax of 12, 15 and 20 0.94, 1.15 and
+# 1.08, logsumexp of 17, 20 and 24 0.88, 0.96 and 1.12 (65536 elements, medians of 21 interleaved runs on one core that
+# others share).  What does not fill its last vector takes longest in groups.
+SHORT_ROW = {"softmax": {4: 30, 8: 23}, "log_softmax": {4: 31, 8: 14}, "logsumexp": {4: 40, 8: 20}}
 
-# So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not.
-SHORT_ROWS = 8
+# Longer ones go in groups up to so many.  Of the time one by one (the same runs; after the semicolon code for AVX2),
+# softmax of 48, 64, 128, 192 and 256 float32 took 0.39, 0.49, 0.61, 0.78 and 0.86; 0.49, 0.64, 0.70, 0.85 and 0.89,
+# but where rows come from the third level of the caches, 128, 160, 192 and 256 0.82, 0.88, 0.99 and 1.07; of 64, 128
+# and 192 float64 0.60, 0.76 and 0.87; 0.84, 0.90 and 1.06.  Log_softmax of 64, 128, 256 and 384 float32 0.31, 0.49,
+# 0.81 and 0.92; 0.62, 0.74, 0.91 and 1.02, float64 0.45, 0.60, 0.87 and 0.89; 0.66, 0.86, 0.99 and 0.93; logsumexp of
+# 128, 256 and 384 float32 0.46, 0.72 and 0.85; 0.67, 0.85 and 0.95, float64 0.69, 0.83 and 0.90; 0.82, 0.91 and 0.95.
+GROUPED_ROW = {"softmax": {4: 160, 8: 128}, "log_softmax": {4: 256, 8: 256}, "logsumexp": {4: 384, 8: 384}}
+
+# So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not, what is done once
+# a group as 6 to 8.
+FEWEST_ROWS = 8
 
 # A row by itself is shared out among threads from so many elements on, by the bytes of one.  Softmax, log_softmax and
 # logsumexp took, of the time of one thread: of 98304 float32 1.00 to 1.07, 0.88, 1.05; of 131072 0.92 to 0.99, 0.96,
@@ -111,7 +118,6 @@ class Facts(NamedTuple):
     highest_temperature: float = 1.0
     weighted: bool = False
     threads: int | None = None  # what the user asked for
-    vector_bytes: int = 32  # of the target
     compiled: bool = True  # whether Numba compiles at all
 
 
@@ -127,11 +133,14 @@ class Plan(NamedTuple):
     parts: int = 1  # into which the rows are cut at most, where that layer may not be entered
 
 
-def are_short(operation: str, dtype: "np.dtype[Any]", rows: int, n: int, vector_bytes: int) -> bool:
-    """Whether rows, contiguous and unweighted, have a kernel that takes several at once."""
-    if operation not in SHORT or rows < SHORT_ROWS:
-        return False
-    return n <= SHORT_ROW[operation][vector_bytes].get(max(4, dtype.itemsize), 0)
+def kernels_of_rows(operation: str, dtype: "np.dtype[Any]", rows: int, n: int) -> dict[str, Kernel]:
+    """Return the kernels for rows, contiguous and unweighted: one by one, or several at once."""
+    if operation not in SHORT or rows < FEWEST_ROWS:
+        return KERNELS
+    size = max(4, dtype.itemsize)
+    if n <= SHORT_ROW[operation].get(size, 0):
+        return SHORT
+    return GROUPED if n <= GROUPED_ROW[operation].get(size, 0) else KERNELS
 
 
 def is_shared(facts: Facts) -> bool:
@@ -163,18 +172,17 @@ def plan(facts: Facts) -> Plan:
     has_across = has_kernel and not facts.weighted and facts.operation in ACROSS
     if across and not (has_across and facts.n <= LONGEST_ACROSS):
         return plan(facts._replace(inner=1))._replace(reorder=True)
-    may_be_short = has_kernel and not across and not facts.weighted
-    short = may_be_short and are_short(facts.operation, facts.dtype, facts.rows, facts.n, facts.vector_bytes)
-    if is_carried and (facts.weighted or not facts.compiled or not (direct or across or short)):
+    kernels = WEIGHTED if facts.weighted else KERNELS
+    if across:
+        kernels = ACROSS
+    elif not facts.weighted and has_kernel:
+        kernels = kernels_of_rows(facts.operation, facts.dtype, facts.rows, facts.n)
+    in_tiles = kernels is ACROSS or kernels is SHORT
+    if is_carried and (facts.weighted or not facts.compiled or not (direct or in_tiles)):
         # All other code would take their bits for integers, and rows are prepared in the result: tiles hold them wider.
         return plan(facts._replace(dtype=np.dtype(np.float32)))._replace(widen=True)
     if not has_kernel:
         return Plan(None, None, plain, parallel=False)
-    kernels = WEIGHTED if facts.weighted else KERNELS
-    if across:
-        kernels = ACROSS
-    elif short:
-        kernels = SHORT
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
     parts = facts.rows * facts.n // POOL_PART if parallel and facts.rows * facts.n >= POOL_ELEMENTS else 1
     if direct and are_long(facts):

@@ -31,7 +31,19 @@ from ._kernels.rounding import rounded_copy
 from ._kernels.targets import CLASSES, PROBABILITIES
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, ONE_OF_ANY_RANGE
 from ._kernels.vector_scaling import vector_scaling_rows
-from ._plan import ACROSS, COMPILED_DTYPES, KERNELS, LONG, SHARED, SHARED_ROW, SHORT, WEIGHTED, Facts, is_shared
+from ._plan import (
+    ACROSS,
+    COMPILED_DTYPES,
+    GROUPED,
+    KERNELS,
+    LONG,
+    SHARED,
+    SHARED_ROW,
+    SHORT,
+    WEIGHTED,
+    Facts,
+    is_shared,
+)
 
 OPERATIONS = tuple(KERNELS)
 LABELLED = ("cross_entropy", "cross_entropy_and_grad", "calibration")  # what takes labels too
@@ -82,7 +94,7 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
         for operation in [operation for operation in operations if operation in KERNELS]:
-            for kernel in [table[operation] for table in (KERNELS, SHORT, ACROSS, LONG) if operation in table]:
+            for kernel in [table[operation] for table in (KERNELS, SHORT, GROUPED, ACROSS, LONG) if operation in table]:
                 found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]
             if is_shared(Facts(operation, dtype, 1, SHARED_ROW[dtype.itemsize])):
                 shared = SHARED[operation]
@@ -96,7 +108,7 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
 def _takes_any_range(kernel: _jit.Kernel, dtype: "np.dtype[Any]") -> bool:
     """Whether a kernel prepares rows for temperatures out of range, and calls of the dtype go there; see `plan`."""
     tiles = (*SHORT.values(), *ACROSS.values())
-    rows = (KERNELS["softmax"], KERNELS["log_softmax"])
+    rows = [table[operation] for table in (KERNELS, GROUPED) for operation in ("softmax", "log_softmax")]
     return kernel in tiles or (dtype in COMPILED_DTYPES and kernel in rows)
 
 

@@ -48,7 +48,7 @@ def layer():
         return None
 """
 
-FEWER = "from softmaxjit import _warmup; _warmup.SHORT, _warmup.ACROSS = {}, {}"
+FEWER = "from softmaxjit import _warmup; _warmup.SHORT, _warmup.GROUPED, _warmup.ACROSS = {}, {}, {}"
 WARM = f"""{COUNTING}
 {FEWER}
 _warmup._OTHER_PROCESS = "{FEWER}; _warmup.compile_parallel()"
@@ -70,7 +70,9 @@ print(json.dumps([[entry._asdict() for entry in entries], warmed > 0, launched, 
 
 LATER = f"{COUNTING}calls(); print(json.dumps(len(compiled)))"
 
-KERNELS_OF_LOGSUMEXP = {f"logsumexp_{kind}" for kind in ("rows", "long_rows", "shared_rows", "short_rows", "across")}
+KERNELS_OF_LOGSUMEXP = {
+    f"logsumexp_{kind}" for kind in ("rows", "long_rows", "shared_rows", "short_rows", "grouped_rows", "across")
+}
 
 
 def test_after_warmup_nothing_compiles_here_in_a_fork_and_in_the_next_process(tmp_path: Path) -> None:
@@ -127,9 +129,9 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
-    yield from (((10,), -1), ((40, 5), -1), ((40, 500), -1), ((9, 200), 0))
+    yield from (((10,), -1), ((40, 5), -1), ((40, 50), -1), ((40, 500), -1), ((9, 200), 0))
     yield from (((1 << 15, 5), -1), ((1 << 9, 500), -1), ((500, 1 << 9), 0), ((1 << 18,), -1), ((1 << 15, 9), 0))
-    yield (2, 1 << 16), -1
+    yield from (((1 << 12, 50), -1), ((2, 1 << 16), -1))
 
 
 def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool, labelled: bool = False) -> None:

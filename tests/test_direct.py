@@ -341,7 +341,7 @@ def test_without_the_jit_no_call_is_direct(tmp_path: Path) -> None:
     assert compiled == 0
 
 
-@pytest.mark.parametrize("shape", [(10,), (4, 10), (32, 10), (32, 1000), (PARALLEL_ELEMENTS // 10 + 1, 10)])
+@pytest.mark.parametrize("shape", [(10,), (4, 10), (32, 10), (32, 100), (32, 1000), (PARALLEL_ELEMENTS // 10 + 1, 10)])
 @pytest.mark.parametrize("function", [softmax, log_softmax, logsumexp])
 def test_a_call_asks_for_one_kernel(
     function: Callable[..., Any], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -357,11 +357,12 @@ def test_a_call_asks_for_one_kernel(
     monkeypatch.setattr(Kernel, "compiled", counting)
     operation = function.__name__
     monkeypatch.setattr(_direct, operation.upper(), fresh(getattr(_direct, operation.upper())))
-    monkeypatch.setitem(_direct.OF_SHORT_ROWS, operation, fresh(_direct.OF_SHORT_ROWS[operation]))
+    for several in (_direct.OF_SHORT_ROWS, _direct.OF_GROUPED_ROWS):
+        monkeypatch.setitem(several, operation, fresh(several[operation]))
     function(f32(*shape), threads=1 if math.prod(shape) >= PARALLEL_ELEMENTS else None)
     assert len({*asked_for}) == 1
 
 
 def fresh(entries: _direct.Entries) -> _direct.Entries:
     """Return entries that have not been asked for anything."""
-    return _direct.Entries(entries.operation, *entries._variant, rows=entries._rows)
+    return _direct.Entries(entries.operation, *entries._variant, rows=entries._rows, n=entries._n)

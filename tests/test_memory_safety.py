@@ -18,6 +18,8 @@ from softmaxjit._jit import routine
 from softmaxjit._kernels.across import softmax_across
 from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
+from softmaxjit._kernels.grouped_rows import softmax_grouped_rows
+from softmaxjit._kernels.log_grouped_rows import log_softmax_grouped_rows, logsumexp_grouped_rows
 from softmaxjit._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
 from softmaxjit._kernels.log_shared_rows import log_softmax_shared_rows, logsumexp_shared_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
@@ -51,10 +53,17 @@ SHAPES = (
 # Whole vectors of rows and more; for `across`, of which half or all lie side by side, also wider than a tile.
 SHORTEST = (1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 30, 31, 32, 33, 39, 40, 41, 130)
 TILES = [[(rows, n) for rows in (8, 16, 17, 33, 65, 130) for n in SHORTEST]]
+# Rows of a vector and more, up to a block of the sums, in fewer than a group, one, and more.
+GROUPS_OF_ROWS = [
+    [(rows, n) for rows in (1, 8, 16, 17, 37) for n in (16, 17, 31, 32, 33, 63, 64, 65, 100, 129)],
+    [(5, n) for n in (500, 1025, 2047, 2048)],
+]
 # Around what decides which kernel takes how many elements (see `_plan`).
 MORE_SHAPES = {
     "long_rows": [[(3, LONG_ROW[4] + k) for k in (-1, 0, 1)], [(3, 2 * LONG_ROW[4] + 17)]],
     "shared_rows": [[(1, n + k) for n in {*SHARED_ROW.values()} for k in (-1, 0, 1)]],
+    "grouped_rows": GROUPS_OF_ROWS,
+    "half_grouped_rows": GROUPS_OF_ROWS,
     "tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "log_tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "half_tiles": TILES,
@@ -130,6 +139,19 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     ),
     "logsumexp_short_rows": lambda a: logsumexp_short_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
     "logsumexp_across": lambda a: logsumexp_across.compiled(a.dtype)(a.flat.x, a.n, a.inner, a.flat.log),
+    "softmax_grouped_rows": lambda a: softmax_grouped_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "softmax_grouped_rows masked": lambda a: softmax_grouped_rows.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.tau, a.flat.out
+    ),
+    "log_softmax_grouped_rows": lambda a: log_softmax_grouped_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.flat.tau, a.flat.out
+    ),
+    "logsumexp_grouped_rows": lambda a: logsumexp_grouped_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
+    "logsumexp_grouped_rows masked": lambda a: logsumexp_grouped_rows.compiled(a.dtype, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.flat.log
+    ),
     "log_softmax_rows": lambda a: log_softmax_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
@@ -152,6 +174,7 @@ GROUPS = {
     "rows": ("softmax_rows", "log_softmax_rows"),
     "long_rows": ("softmax_long_rows", "log_softmax_long_rows", "logsumexp_long_rows"),
     "shared_rows": ("softmax_shared_rows", "log_softmax_shared_rows", "logsumexp_shared_rows"),
+    "grouped_rows": ("softmax_grouped_rows", "log_softmax_grouped_rows", "logsumexp_grouped_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
@@ -159,6 +182,7 @@ GROUPS = {
 # The same in 16 bits; for kernels of single rows see `test_half_rows`.
 HALF_GROUPS = {
     "half_tiles": ("softmax_short_rows", "softmax_across", "log_softmax_short_rows", "logsumexp_across"),
+    "half_grouped_rows": ("softmax_grouped_rows", "log_softmax_grouped_rows", "logsumexp_grouped_rows"),
     "half_gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
 }
 
@@ -203,7 +227,7 @@ def wrong_calls(dtype: Any, group: str) -> list[str]:
     """Return the calls of a group that wrote elsewhere, or other results than in ordinary memory; run in a child."""
     wrong = []
     names = [name for name in CALLS if name.split()[0] in (GROUPS | HALF_GROUPS)[group]]
-    for shapes in (*SHAPES, *MORE_SHAPES.get(group, [])):
+    for shapes in (*([] if group.endswith("grouped_rows") else SHAPES), *MORE_SHAPES.get(group, [])):
         sizes = {key: array.nbytes for key, array in operands(*max(shapes, key=np.prod), dtype).items()}
         columns = max(rows for rows, _ in shapes) * np.dtype(np.float64).itemsize
         pages = {key: GuardedPages(max(size, columns)) for key, size in sizes.items()}

@@ -7,9 +7,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from softmaxjit._direct import LONGEST_SHORT
+from softmaxjit._kernels.others import OTHERS_BLOCK_ELEMENTS
 from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from softmaxjit._plan import (
     ACROSS,
+    FEWEST_ROWS,
+    GROUPED,
+    GROUPED_ROW,
     KERNELS,
     LONG,
     LONG_ROW,
@@ -20,10 +25,10 @@ from softmaxjit._plan import (
     SHARED,
     SHARED_ROW,
     SHORT,
-    SHORT_ROWS,
+    SHORT_ROW,
     Facts,
     Plan,
-    are_short,
+    kernels_of_rows,
     plan,
 )
 
@@ -39,8 +44,16 @@ BEYOND = [
 ]
 
 
+# Of rows in tiles, in groups, and one by one.
+REPRESENTATIVE = {
+    (True, False): {"rows": FEWEST_ROWS, "n": 1},
+    (False, True): {"rows": FEWEST_ROWS, "n": LONGEST_SHORT + 1},
+    (False, False): {"rows": 1, "n": 1},
+}
+
+
 def planned(**changes: Any) -> Plan:
-    return plan(Facts("softmax", FLOAT32, 1000, 100)._replace(**changes))
+    return plan(Facts("softmax", FLOAT32, 1000, 1000)._replace(**changes))
 
 
 def name_of(chosen: Plan) -> str:
@@ -61,33 +74,47 @@ def test_weights_have_their_kernel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "dtype", "vector_bytes", "longest"),
+    ("operation", "dtype", "short", "grouped"),
     [
-        ("softmax", np.float16, 32, 32),
-        ("softmax", np.float32, 32, 32),
-        ("softmax", np.float64, 32, 24),
-        ("log_softmax", np.float16, 32, 40),
-        ("log_softmax", np.float32, 32, 40),
-        ("log_softmax", np.float64, 32, 31),
-        ("logsumexp", np.float16, 32, 40),
-        ("logsumexp", np.float32, 32, 40),
-        ("logsumexp", np.float64, 32, 31),
-        ("softmax", np.float16, 64, 80),
-        ("softmax", np.float32, 64, 80),
-        ("softmax", np.float64, 64, 40),
-        ("log_softmax", np.float32, 64, 128),
-        ("log_softmax", np.float64, 64, 128),
-        ("logsumexp", np.float32, 64, 128),
-        ("logsumexp", np.float64, 64, 128),
+        ("softmax", np.float16, 30, 160),
+        ("softmax", np.float32, 30, 160),
+        ("softmax", np.float64, 23, 128),
+        ("log_softmax", np.float16, 31, 256),
+        ("log_softmax", np.float32, 31, 256),
+        ("log_softmax", np.float64, 14, 256),
+        ("logsumexp", np.float16, 40, 384),
+        ("logsumexp", np.float32, 40, 384),
+        ("logsumexp", np.float64, 20, 384),
     ],
 )
-def test_short_rows_are_turned_into_lanes(operation: str, dtype: Any, vector_bytes: int, longest: int) -> None:
-    short = {"operation": operation, "dtype": np.dtype(dtype), "n": longest, "rows": SHORT_ROWS}
-    short["vector_bytes"] = vector_bytes
-    assert name_of(planned(**short)) == f"{operation}_short_rows"
-    assert name_of(planned(**short, highest_temperature=np.inf)) == f"{operation}_short_rows"
-    assert name_of(planned(**{**short, "n": longest + 1})) == f"{operation}_rows"
-    assert name_of(planned(**{**short, "rows": SHORT_ROWS - 1})) == f"{operation}_rows"
+def test_short_rows_are_turned_into_lanes_and_longer_ones_go_in_groups(
+    operation: str, dtype: Any, short: int, grouped: int
+) -> None:
+    facts = {"operation": operation, "dtype": np.dtype(dtype), "rows": FEWEST_ROWS}
+    for n, kind in (
+        (short, "short_rows"),
+        (short + 1, "grouped_rows"),
+        (grouped, "grouped_rows"),
+        (grouped + 1, "rows"),
+    ):
+        assert name_of(planned(**facts, n=n)) == f"{operation}_{kind}"
+        assert name_of(planned(**facts, n=n, highest_temperature=np.inf)) == f"{operation}_{kind}"
+        assert name_of(planned(**{**facts, "rows": FEWEST_ROWS - 1}, n=n)) == f"{operation}_rows"
+
+
+def test_rows_of_16_bits_in_groups_are_widened_for_temperatures_that_are_prepared() -> None:
+    """In place of the logits, which 16 bits would round; tiles hold them wider."""
+    facts = {"dtype": np.dtype(np.float16), "rows": FEWEST_ROWS, "highest_temperature": np.inf}
+    assert not planned(**facts, n=30).widen
+    assert planned(**facts, n=31).widen
+
+
+def test_groups_fill_a_vector_and_fit_a_block_of_sums() -> None:
+    """On which their kernels rely."""
+    for operation, by_size in GROUPED_ROW.items():
+        for size, longest in by_size.items():
+            assert SHORT_ROW[operation][size] + 1 >= 64 // size
+            assert longest <= OTHERS_BLOCK_ELEMENTS
 
 
 def test_rows_with_weights_are_taken_one_by_one() -> None:
@@ -139,13 +166,14 @@ def test_parts_for_the_pool_begin_at_a_threshold_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("operation", KERNELS)
-def test_below_the_threshold_nothing_else_counts_but_whether_rows_are_short(operation: str) -> None:
+def test_below_the_threshold_nothing_else_counts_but_how_many_rows_are_taken_at_once(operation: str) -> None:
     """On which `_direct` relies."""
-    for rows, n in itertools.product((1, 2, 3, 16, 1000, PARALLEL_ELEMENTS), repeat=2):
+    for rows, n in itertools.product((1, 2, 3, 16, 100, 1000, PARALLEL_ELEMENTS), repeat=2):
         if rows * n < PARALLEL_ELEMENTS:
             chosen = planned(operation=operation, rows=rows, n=n)
-            few = SHORT_ROWS if are_short(operation, FLOAT32, rows, n, 32) else 1
-            assert chosen == planned(operation=operation, rows=few, n=1)
+            kernels = kernels_of_rows(operation, FLOAT32, rows, n)
+            assert chosen == planned(operation=operation, **REPRESENTATIVE[kernels is SHORT, kernels is GROUPED])
+            assert chosen.kernel is kernels[operation]
             assert not chosen.parallel
 
 
@@ -217,7 +245,7 @@ def test_one_thread_asked_for_is_serial(threads: int | None, parallel: bool) -> 
 @pytest.mark.parametrize("changes", BEYOND)
 @pytest.mark.parametrize("operation", SHORT)
 def test_temperatures_decide_nothing_for_several_rows(operation: str, changes: dict[str, Any]) -> None:
-    for facts in ({}, {"rows": 100, "n": 5}, {"inner": 7}):
+    for facts in ({}, {"rows": 100, "n": 5}, {"n": 50}, {"inner": 7}):
         assert planned(operation=operation, **facts, **changes) == planned(operation=operation, **facts)
 
 

@@ -15,7 +15,7 @@ from softmaxjit._kernels.temperature import (
     SMALLEST_TEMPERATURE,
     as_operand,
 )
-from softmaxjit._plan import ACROSS, KERNELS, SHORT
+from softmaxjit._plan import ACROSS, GROUPED, KERNELS, SHORT
 
 from .exact import assert_same_bits
 
@@ -42,6 +42,7 @@ def test_one_for_each_row_comes_as_it_is() -> None:
 WAYS = [
     *[(kernel, (n,)) for name, kernel in KERNELS.items() if name in ("softmax", "log_softmax") for n in (5, 100)],
     *[(kernel, (5,)) for name, kernel in SHORT.items() if name != "logsumexp"],
+    *[(kernel, (60,)) for name, kernel in GROUPED.items() if name != "logsumexp"],
     *[(kernel, (5, 20)) for name, kernel in ACROSS.items() if name != "logsumexp"],
 ]
 

@@ -12,7 +12,7 @@ from softmaxjit._carriers import carried
 from softmaxjit._jit import Kernel, routine
 from softmaxjit._kernels.temperature import as_operand
 from softmaxjit._kernels.tiles import aligned, tile_of
-from softmaxjit._plan import ACROSS, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW
+from softmaxjit._plan import ACROSS, GROUPED_ROW, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW
 from softmaxjit._simd.memory import data_of, stream_offset
 
 from .exact import assert_same_bits
@@ -127,7 +127,7 @@ def test_tiles_have_the_bits_of_rows_one_by_one(operation: str, dtype: Any, fami
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_short_row_has_the_same_bits_alone_and_among_others(operation: str, dtype: Any) -> None:
     function = OPERATIONS[operation]
-    longest = {n for by_size in SHORT_ROW[operation].values() for n in by_size.values()}
+    longest = {*SHORT_ROW[operation].values(), *GROUPED_ROW[operation].values()}
     for n in sorted({*range(1, 50), *longest, *(n + 1 for n in longest)}):
         x = (4 * np.random.default_rng(n).standard_normal((50, n))).astype(dtype)
         together = function(x)

@@ -24,7 +24,7 @@ from .._simd.memory import (
 from .ahead import ahead_of, are_far
 from .cross_entropy import loss_of
 from .logsumexp import log1p_of_ratio
-from .others import is_precise_enough
+from .others import is_too_small
 from .partial import add_term, nothing, pair_of
 from .shift import largest_exp
 from .softmax import inverse_of, scale_row, start_of_softmax_row
@@ -120,9 +120,9 @@ def rest_of_sum(x, out, start, n, shift, steps, total, error, missing, unit, uni
     lowest, _, _ = scaled(splat(x, -np.inf), steps, shift, False)
     lowest_term = lanes_like(shift.largest, lowest)
     rest = sum_of_stored_others(out, start, n, largest_term, lowest_term, False)
-    if is_precise_enough(x, rest, unit, False):
-        return rest
-    return sum_of_stored_others(out, start, n, largest_term, lowest_term, True)
+    if is_too_small(x, rest, unit, False):
+        return sum_of_stored_others(out, start, n, largest_term, lowest_term, True)
+    return rest
 
 
 @helper

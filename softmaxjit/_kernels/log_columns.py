@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, like, magnitude, select
+from .._simd.arithmetic import like, magnitude, select
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import any_lane, widen
 from .._simd.memory import element_like, lanes, load, splat, store
@@ -14,11 +14,11 @@ from .._simd.vector import Vector
 from .ahead import ask_upcoming
 from .columns import finished, put_partial, sum_of_partials
 from .log_softmax import Output, log_softmax_element, output_of
-from .logsumexp import log1p_of_ratio
-from .others import OTHERS_BLOCK_ELEMENTS, add_exp, parts_of_exp, smallest_rest
+from .logsumexp import log1p_of_ratio, sum_with_largest
+from .others import OTHERS_BLOCK_ELEMENTS, add_exp, is_too_small, minus_largest, parts_of_exp
 from .partial import nothing
 from .shift import column_maxima, largest_exp, limits_of, shift_of_any_range
-from .sums import add_pairs, scaled
+from .sums import add_pairs
 
 
 @helper
@@ -30,8 +30,7 @@ def partial_of_others(tile, start, stride, first, stop, steps, shift, precise, a
     """
     total, lost = nothing(tile)
     if first == 0 and not alone:
-        _, u, scale = scaled(splat(tile, shift.largest), steps, shift, False)
-        total, lost = add_exp(total, lost, u, -scale, precise)
+        total, lost = minus_largest(tile, steps, shift, precise)
     for i in range(first, stop, lanes(tile)):
         ask_upcoming(upcoming, asked)
         asked += 1
@@ -69,8 +68,7 @@ def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory, upc
     steps = exp_steps(tile, temperature)
     unit, unit_error = largest_exp(tile, shift, temperature)
     rest, error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, False, memory, upcoming)
-    rounded_rest, precise_rest = smallest_rest(tile)
-    too_small = rest < (precise_rest if precise else rounded_rest) * unit
+    too_small = is_too_small(tile, rest, unit, precise)
     if any_lane(too_small):
         only, only_error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, True, memory, None)
         rest, error = select(too_small, only, rest), select(too_small, only_error, error)
@@ -146,7 +144,4 @@ def logsumexp_columns(tile, start, stride, n, temperature, memory, upcoming):
     if any_lane(infinite):
         nothing_or_nan = widen(nan_columns(tile, start, stride, n))
         log, log_error = select(infinite, nothing_or_nan, log), select(infinite, like(log, 0.0), log_error)
-    total, error = add_exactly(wide, log)
-    # Adding to an infinite total would make its error, a NaN, the result.
-    result = select(magnitude(total) < np.inf, total + (error + log_error), total)
-    store(tile, start, element_like(tile, result))
+    store(tile, start, element_like(tile, sum_with_largest(wide, log, log_error)))

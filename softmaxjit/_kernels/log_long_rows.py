@@ -11,7 +11,7 @@ from .ahead import ahead_of, are_far
 from .fill import fill_rows
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row
-from .others import is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
+from .others import is_too_small, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing
 from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_ends, extremes_of_piece
 from .shift import Shift, largest_exp, limits_of, row_shift, shift_of_row
@@ -85,7 +85,7 @@ def log_of_long_row(x, start, n, temperature, precise, ahead):
         shift = shift_of_row(x, start, n, temperature, limits_of(x).log_reach)
         rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
     unit, unit_error = largest_exp(x, shift, temperature)
-    if not is_precise_enough(x, rest, unit, precise):
+    if is_too_small(x, rest, unit, precise):
         rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
     log, log_error = log1p_of_ratio(x, rest, error, unit, unit_error)
     return shift.largest, log, log_error

@@ -16,7 +16,7 @@ from .fill import fill_rows
 from .log_long_rows import sum_piece_of_others
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
-from .others import OTHERS_BLOCK_ELEMENTS, is_precise_enough, sum_block_of_others, sum_blocks_of_others, without_largest
+from .others import OTHERS_BLOCK_ELEMENTS, is_too_small, sum_block_of_others, sum_blocks_of_others, without_largest
 from .partial import nothing
 from .pieces import PIECE_ELEMENTS, Extremes, excess, extremes_of_both, extremes_of_piece
 from .shared_rows import extremes_of_blocks, extremes_to_begin_with, shift_of_extremes
@@ -112,7 +112,7 @@ def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, 
         rest, error = add_pairs(rest, error, (totals[block], errors[block]))
     rest, error = add_pairs(rest, error, (totals[0], errors[0]))
     rest, error = rest / scale, error / scale
-    if not is_precise_enough(x, rest, begun.unit, precise):
+    if is_too_small(x, rest, begun.unit, precise):
         ahead = ahead_of(x, n, False, None)
         rest, error = sum_blocks_of_others(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
     return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)

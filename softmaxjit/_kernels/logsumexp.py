@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import add_exactly, like, residue, select
+from .._simd.arithmetic import add_exactly, like, magnitude, residue, select
 from .._simd.exp_scaled import exp_steps
 from .._simd.log import log, log1p
 from .._simd.memory import data_of, load_element, store_element
@@ -95,9 +95,15 @@ def logsumexp_of_row(x, start, n, largest, log, log_error):
     """Return the log-sum-exp of a row from its maximum and the logarithm of what is relative to that, a pair."""
     if abs(largest) == np.inf:
         log, log_error = (np.nan if has_nan(x, start, n) else 0.0), 0.0
-    total, error = add_exactly(np.float64(largest), log)
+    return sum_with_largest(np.float64(largest), log, log_error)
+
+
+@helper
+def sum_with_largest(largest, log, log_error):
+    """Return ``largest + log + log_error``, or of one row in each lane."""
+    total, error = add_exactly(largest, log)
     # Adding to an infinite total would make its error, a NaN, the result.
-    return total + (error + log_error) if abs(total) < np.inf else total
+    return select(magnitude(total) < np.inf, total + (error + log_error), total)
 
 
 @kernel(lambda x, out: (x, types.intp, out), counted=False)

@@ -33,7 +33,7 @@ def sum_pieces(x, start, n, steps, first, extremes, stop, temperature, farthest,
     while are_near(extremes, first, temperature, farthest):
         i, total, lost = sum_fours(x, i, stop, total, lost, steps, first, True, out, ahead)
         if stop == end:
-            rest = sum_rest(x, i, end, total, lost, steps, first, True, out)
+            rest = sum_rest(x, i, end, total, lost, steps, first, True, out, ahead)
             flushed, flushed_error = add_pairs(flushed, flushed_error, rest)
             return True, flushed, flushed_error, extremes
         if (stop - start) % FLUSHED_ELEMENTS == 0:

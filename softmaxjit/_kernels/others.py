@@ -41,16 +41,16 @@ def sum_of_others(x, start, n, steps, shift, unit, precise, ahead):
         rest, error = sum_blocks_of_others(x, start, n, steps, shift, True, precise, False, ahead)
     else:
         rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
-    if is_precise_enough(x, rest, unit, precise):
-        return rest, error
-    return sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
+    if is_too_small(x, rest, unit, precise):
+        return sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
+    return rest, error
 
 
 @helper
-def is_precise_enough(x, rest, unit, precise):
-    """Whether enough is left beside the exponential of the maximum."""
+def is_too_small(x, rest, unit, precise):
+    """Whether too little is left beside the exponential of the maximum, or of one row in each lane."""
     rounded_rest, precise_rest = smallest_rest(x)
-    return not rest < (precise_rest if precise else rounded_rest) * unit
+    return rest < (precise_rest if precise else rounded_rest) * unit
 
 
 def smallest_rest(x: Any) -> Any:
@@ -95,8 +95,23 @@ def without_largest(x, steps, shift, reached, precise, alone):
 
 
 @helper
+def minus_largest(x, steps, shift, precise):
+    """Return, with a row in each lane, minus the exponential of the maximum, and what it has lost."""
+    total, lost = nothing(x)
+    _, u, scale = scaled(splat(x, shift.largest), steps, shift, False)
+    return add_exp(total, lost, u, -scale, precise)
+
+
+@helper
 def sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
     """Return the sum of the exponentials of ``x[i : stop]`` and of partial sums as a pair."""
+    total, lost = add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
+    return pair_of(total, lost)
+
+
+@helper
+def add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+    """Return partial sums, and what they have lost, with the exponentials of ``x[i : stop]`` added."""
     width = lanes(x)
     while i + width <= stop:
         ask(x, i, ahead)
@@ -106,7 +121,7 @@ def sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise,
     if i < stop:
         u, scale = parts_of_exp(load_part(x, i, stop - i, shift.largest), steps, shift, reached, alone)
         total, lost = add_exp(total, lost, u, keep_part(scale, stop - i), precise)
-    return pair_of(total, lost)
+    return total, lost
 
 
 @helper

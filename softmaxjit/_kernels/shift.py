@@ -98,10 +98,19 @@ def _row_extremes(x, start, n):
 @helper
 def extremes_of_numbers(x, start, n):
     """Return the extremes of elements that have to become what they are computed in."""
+    high, low, low2 = extremes_in_lanes(x, start, n, splat(x, np.inf), splat(x, np.inf))
+    return largest_lane(high), smallest_lane(smaller(low, low2))
+
+
+@helper
+def extremes_in_lanes(x, start, n, low, low2):
+    """Return the largest of elements k, k + L, ..., L the lanes of a vector, and the smaller of those and two vectors.
+
+    NaN are passed over.
+    """
     width = lanes(x)
     end = start + n
     high = high2 = splat(x, -np.inf)
-    low = low2 = splat(x, np.inf)
     i = start
     while i + 2 * width <= end:
         v, w = load(x, i), load(x, i + width)
@@ -112,10 +121,13 @@ def extremes_of_numbers(x, start, n):
         v = load(x, i)
         high, low = larger(v, high), smaller(v, low)
         i += width
-    if i < end:
-        high = larger(load_part(x, i, end - i, -np.inf), high)
-        low = smaller(load_part(x, i, end - i, np.inf), low)
-    return largest_lane(larger(high, high2)), smallest_lane(smaller(low, low2))
+    if i < end and n >= width:
+        v = load(x, end - width)
+        high2, low2 = larger(v, high2), smaller(v, low2)
+    elif i < end:
+        high2 = larger(load_part(x, i, n, -np.inf), high2)
+        low2 = smaller(load_part(x, i, n, np.inf), low2)
+    return larger(high, high2), low, low2
 
 
 @helper

@@ -32,33 +32,43 @@ def sum_row(x, start, n, steps, shift, reached, out, ahead):
         if stop < end:
             flushed, flushed_error = add_pairs(flushed, flushed_error, sum_lanes(total, lost))
             total = lost = splat(x, 0)
-    return add_pairs(flushed, flushed_error, sum_rest(x, i, end, total, lost, steps, shift, reached, out))
+    return add_pairs(flushed, flushed_error, sum_rest(x, i, end, total, lost, steps, shift, reached, out, ahead))
 
 
 @helper
-def sum_rest(x, i, end, total, lost, steps, shift, reached, out):
+def sum_rest(x, i, end, total, lost, steps, shift, reached, out, ahead):
     """Return the sum of partial sums, of what these have lost and of less than four vectors more, as a pair."""
+    total, error = add_exactly(total, partials_of_rest(x, i, end, steps, shift, reached, out, False, ahead))
+    return sum_lanes(total, lost + error)
+
+
+@helper
+def partials_of_rest(x, i, end, steps, shift, reached, out, padded, ahead):
+    """Return the partial sums of less than four vectors; if `padded`, `out` may be written to the end of the last."""
     width = lanes(x)
     halfway = i + 2 * width
     first = second = splat(x, 0)
     while i < end:
-        e = next_term(x, i, end - i, steps, shift, reached, out)
+        ask(x, i, ahead)
+        e = next_term(x, i, end - i, steps, shift, reached, out, padded)
         if i < halfway:
             first = first + e
         else:
             second = second + e
         i += width
-    total, error = add_exactly(total, first + second)
-    return sum_lanes(total, lost + error)
+    return first + second
 
 
 @helper
-def next_term(x, i, count, steps, shift, reached, out):
+def next_term(x, i, count, steps, shift, reached, out, padded):
     """Store the exponentials of a vector, or of the last `count` elements of a row, and return them."""
     if count >= lanes(x):
         return term(x, i, steps, shift, reached, out)
     e, _, _ = scaled(load_part(x, i, count, shift.largest), steps, shift, reached)
-    store_part(out, i, count, e)
+    if padded:
+        store(out, i, e)
+    else:
+        store_part(out, i, count, e)
     return keep_part(e, count)
 
 

@@ -89,6 +89,17 @@ def any_lane(typingctx, mask):
 
 
 @intrinsic
+def all_lanes(typingctx, mask):
+    """Whether every lane of a mask holds."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bits = ir.IntType(mask.lanes)
+        return builder.icmp_unsigned("==", builder.bitcast(args[0], bits), ir.Constant(bits, -1))
+
+    return types.boolean(mask), generate
+
+
+@intrinsic
 def widen(typingctx, value):
     """Return a number, or the lanes of a vector, as float64."""
     wide = Vector(types.float64, value.lanes) if isinstance(value, Vector) else types.float64

@@ -22,7 +22,7 @@ from .vector import INT32, concatenated, vector_of
 _LOADED_BYTES = 16
 
 
-def _exchange(builder: Any, x: Any, y: Any, distance: int) -> tuple[Any, Any]:
+def exchange(builder: Any, x: Any, y: Any, distance: int) -> tuple[Any, Any]:
     """Exchange the lanes of x whose number has the bit `distance` for those of y whose number lacks it."""
     lanes = x.type.count
     first = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
@@ -39,7 +39,7 @@ def _turned(builder: Any, vectors: list[Any]) -> list[Any]:
     while distance:
         for k in range(len(turned)):
             if not k & distance:
-                turned[k], turned[k + distance] = _exchange(builder, turned[k], turned[k + distance], distance)
+                turned[k], turned[k + distance] = exchange(builder, turned[k], turned[k + distance], distance)
         distance //= 2
     return turned
 

@@ -1,0 +1,169 @@
+"""Softmax of rows of middling length, a group at a time (see `groups`), with the bits of `softmax_rows`."""
+
+from typing import Any, NamedTuple
+
+from numba import prange, types
+
+from .._jit import helper, kernel
+from .._simd.arithmetic import add_exactly, smaller
+from .._simd.exp_scaled import exp_steps
+from .._simd.fields import load_lane, store_fields
+from .._simd.lanes import all_lanes
+from .._simd.memory import counted_from, data_of, keep_until_here, lanes, load, splat, store, store_normal
+from .._simd.reductions import store_sum, sum_of_each
+from .columns import Scaling
+from .fill import fill_rows
+from .groups import (
+    SUMS_OF_FLOAT64,
+    Places,
+    ahead_of_groups,
+    begin_sums,
+    extremes_of_group,
+    memory_of_float64,
+    numbers_of_results,
+    numbers_of_sums,
+    rows_of_group,
+    settled_in_lanes,
+    size_of_numbers,
+    size_of_sums,
+)
+from .prepare import prepared
+from .shift import Shift, limits_of, row_shift
+from .softmax import inverse_of, scaled_element
+from .sums import missing_from_largest, partials_of_rest, sum_fours
+from .temperature import settled
+from .tiles import aligned, rows_of_block, tile_of
+
+
+class StartOfGroup(NamedTuple):
+    """What the sums of a group need, and what they lack."""
+
+    of_sums: Any  # steps and shift, with a row in each lane where rows differ
+    missing: Any  # see `missing_from_largest`
+    plain: Any  # whether all rows are; see `Shift`
+
+
+@helper
+def padded(x, n):
+    """Return the elements of whole vectors that hold n."""
+    return (n + lanes(x) - 1) // lanes(x) * lanes(x)
+
+
+@helper
+def size_of_group(x, n):
+    """Return how many elements of memory a group takes: its numbers, its sums, and its exponentials."""
+    return size_of_numbers(x) + size_of_sums(x) + rows_of_group(x, n) * padded(x, n)
+
+
+@helper
+def start_of_group(x, first, count, n, temperature, places):
+    """Return what the sums of `count` rows from row `first` on need; a row finds its own in `places`."""
+    tau = settled_in_lanes(temperature, first, count, places, splat(x, 0))
+    largest, smallest = extremes_of_group(x, first, count, n, places)
+    steps = exp_steps(x, tau)
+    shift = row_shift(x, n, largest, splat(x, smallest), tau, limits_of(x).reach)
+    of_sums = steps, Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False)
+    store_fields(places.numbers, numbers_of_sums(x), lanes(x), of_sums)
+    return StartOfGroup(of_sums, missing_from_largest(x, steps, shift, tau), all_lanes(shift.plain))
+
+
+@helper
+def row_of_group(x, first, k, n, of_sums, places, terms):
+    """Return where row `first + k` starts, its steps and its shift, and where its exponentials go."""
+    steps, shift = load_lane(places.numbers, numbers_of_sums(x), lanes(x), of_sums, k)
+    start = (first + k) * n
+    return start, steps, shift, counted_from(terms, start - k * padded(x, n))
+
+
+@helper
+def sum_group(x, first, count, n, of_sums, places, reached, terms, ahead):
+    """Store the exponentials of rows in `terms`, each in whole vectors, and return the sums of rows, as `sum_row` does.
+
+    That is of rows whose sums are not flushed.
+    """
+    width = lanes(x)
+    if n < 4 * width:
+        for k in range(count):
+            start, steps, shift, own = row_of_group(x, first, k, n, of_sums, places, terms)
+            total = partials_of_rest(x, start, start + n, steps, shift, reached, own, True, ahead)
+            store(places.sums, k * width, total)
+        return sum_of_each(places.sums, splat(x, 0), False)
+    for k in range(count):
+        start, steps, shift, own = row_of_group(x, first, k, n, of_sums, places, terms)
+        i, total, lost = sum_fours(x, start, start + n, splat(x, 0), splat(x, 0), steps, shift, reached, own, ahead)
+        rest = partials_of_rest(x, i, start + n, steps, shift, reached, own, True, ahead)
+        total, error = add_exactly(total, rest)
+        store_sum(places.sums, k, total, lost + error)
+    return sum_of_each(places.sums, splat(x, 0), True)
+
+
+@helper
+def scale_group(terms, first, count, n, scaling, places, plain, out):
+    """Write the results of rows of at least a vector, the last of which overlaps the one before."""
+    width = lanes(terms)
+    limits = limits_of(terms)
+    unscale = splat(terms, 1.0 / limits.headroom)
+    smallest = splat(terms, limits.smallest)
+    for k in range(count):
+        each = load_lane(places.numbers, numbers_of_results(terms), width, scaling, k)
+        high, low = splat(terms, each.high), splat(terms, each.low)
+        if plain:
+            high, low = high * unscale, low * unscale
+        start = (first + k) * n
+        own = counted_from(terms, start - k * padded(terms, n))
+        i, end = start, start + n
+        while i + width <= end:
+            store_normal(out, i, scaled_element(load(own, i), high, low, smallest, unscale, plain))
+            i += width
+        if i < end:
+            i = end - width
+            store_normal(out, i, scaled_element(load(own, i), high, low, smallest, unscale, plain))
+
+
+@helper
+def softmax_of_groups(x, first, last, n, temperature, out):
+    """Softmax of rows `first` to `last - 1`.
+
+    As in `softmax_of_rows`, the next group's shifts are found before one is scaled.
+    """
+    group = rows_of_group(x, n)
+    memory, memory_beside = tile_of(x, size_of_group(x, n)), memory_of_float64(x)
+    numbers, beside = aligned(memory), counted_from(aligned(memory_beside), -SUMS_OF_FLOAT64)
+    places = Places(numbers, counted_from(numbers, -size_of_numbers(x)), beside)
+    terms = counted_from(places.sums, -size_of_sums(x))
+    begin_sums(places.sums)
+    ahead = ahead_of_groups(x, n, out)
+    begun = start_of_group(x, first, smaller(group, last - first), n, temperature, places)
+    for row in range(first, last, group):
+        count = smaller(group, last - row)
+        plain = begun.plain
+        if plain:
+            total, error = sum_group(x, row, count, n, begun.of_sums, places, True, terms, ahead)
+        else:
+            total, error = sum_group(x, row, count, n, begun.of_sums, places, False, terms, ahead)
+        high, low = inverse_of(out, total, error + begun.missing)
+        scaling = Scaling(high, low)
+        store_fields(places.numbers, numbers_of_results(x), lanes(x), scaling)
+        if row + group < last:
+            count_of_next = smaller(group, last - row - group)
+            begun = start_of_group(x, row + group, count_of_next, n, temperature, places)
+        if plain:
+            scale_group(terms, row, count, n, scaling, places, True, out)
+        else:
+            scale_group(terms, row, count, n, scaling, places, False, out)
+    keep_until_here(memory)
+    keep_until_here(memory_beside)
+
+
+@kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
+def softmax_grouped_rows(x, n, temperature, out):
+    """Softmax of every n consecutive elements of flat `x` into flat `out`, which may be `x`; n is at least a vector."""
+    rows = out.size // n
+    tau = settled(temperature)
+    rows_per_block = rows_of_block(rows, n, lanes(data_of(x)))
+    for block in prange((rows + rows_per_block - 1) // rows_per_block):
+        first = block * rows_per_block
+        last = min(rows, first + rows_per_block)
+        source = prepared(data_of(x), first, last, n, temperature, data_of(out))
+        softmax_of_groups(source, first, last, n, tau, data_of(out))
+        fill_rows(source, first, last, n, data_of(out), 0.0)
