@@ -70,7 +70,8 @@ PARTS_PER_THREAD = 2
 # with AVX2; log_softmax of 28, 30, 33, 36 and 48 0.97, 1.03, 0.96, 0.99 and 1.20, logsumexp of 32, 33, 40 and 48 1.09,
 # 0.85, 0.94 and 1.15; of 16, 20 and 24 float64 softmax 1.01, 0.85 and 1.11, log_softmax of 12, 15 and 20 0.94, 1.15 and
 # 1.08, logsumexp of 17, 20 and 24 0.88, 0.96 and 1.12 (65536 elements, medians of 21 interleaved runs on one core that
-# others share).  What does not fill its last vector takes longest in groups.
+# others share).  A row that does not fill its last vector takes longest in groups, so that each bound is in the middle
+# of a stretch where it depends on the length; log_softmax of 32 took 1.05 to 1.2.
 SHORT_ROW = {"softmax": {4: 30, 8: 23}, "log_softmax": {4: 31, 8: 14}, "logsumexp": {4: 40, 8: 20}}
 
 # Longer ones go in groups up to so many.  Of the time one by one (the same runs; after the semicolon code for AVX2),

@@ -1,6 +1,7 @@
 """Direct calls: which they are, and that they give what the full path gives, which every other call takes."""
 
 import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from softmaxjit import _direct, log_softmax, log_softmax_vjp, logsumexp, softmax, softmax_vjp
 from softmaxjit._jit import Kernel
 from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
-from softmaxjit._plan import PARALLEL_ELEMENTS, SHARED_ROW
+from softmaxjit._plan import FEWEST_ROWS, GROUPED_ROW, PARALLEL_ELEMENTS, SHARED_ROW, SHORT, SHORT_ROW, kernels_of_rows
 
 from .children import run
 from .test_activations import read_only, sample, unaligned
@@ -360,7 +361,24 @@ def test_a_call_asks_for_one_kernel(
     for several in (_direct.OF_SHORT_ROWS, _direct.OF_GROUPED_ROWS):
         monkeypatch.setitem(several, operation, fresh(several[operation]))
     function(f32(*shape), threads=1 if math.prod(shape) >= PARALLEL_ELEMENTS else None)
-    assert len({*asked_for}) == 1
+    rows, n = math.prod(shape[:-1]), shape[-1]
+    assert {*asked_for} == {kernels_of_rows(operation, np.dtype(np.float32), rows, n)[operation].body.__name__}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+@pytest.mark.parametrize("operation", SHORT)
+def test_direct_calls_go_to_the_kernel_of_the_plan(operation: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dtype = np.dtype(dtype)
+    monkeypatch.setattr(Kernel, "entry", lambda self, *_: self)  # which `carrying` may wrap
+    monkeypatch.setattr(_direct, "carrying", lambda entry, _: entry)
+    one_by_one = fresh(getattr(_direct, operation.upper()))
+    for several in (_direct.OF_SHORT_ROWS, _direct.OF_GROUPED_ROWS):
+        monkeypatch.setitem(several, operation, fresh(several[operation]))
+    size = max(4, dtype.itemsize)
+    for boundary in (SHORT_ROW[operation][size], GROUPED_ROW[operation][size]):
+        for rows, n in itertools.product((FEWEST_ROWS - 1, FEWEST_ROWS), (boundary, boundary + 1)):
+            chosen = _direct.entry_for(one_by_one, dtype, rows, n, None)
+            assert chosen is kernels_of_rows(operation, dtype, rows, n)[operation]
 
 
 def fresh(entries: _direct.Entries) -> _direct.Entries:

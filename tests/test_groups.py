@@ -58,7 +58,7 @@ def test_any_number_of_rows_can_be_a_group(operation: str, dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_one_row_of_another_kind_changes_nothing_for_its_group(operation: str, dtype: Any) -> None:
-    """Neither its place in the group does, nor what is done for it alone."""
+    """Wherever it is, and whatever has to be done for it."""
     rng = np.random.default_rng(1)
     others = {
         "confident": lambda n: np.where(np.arange(n) == n // 2, 200.0, 0.0),
@@ -99,10 +99,11 @@ def test_masks_and_temperatures_of_any_range_give_each_row_the_bits_it_has_alone
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
 @pytest.mark.parametrize("operation", [softmax, log_softmax])
-def test_results_may_replace_the_logits(operation: Any, threads: int) -> None:
+def test_results_may_replace_the_logits(operation: Any, dtype: Any, threads: int) -> None:
     for rows, n in ((40, 50), (3000, 127)):
-        x = np.random.default_rng(3).standard_normal((rows, n)).astype(np.float32)
+        x = np.random.default_rng(3).standard_normal((rows, n)).astype(dtype)
         expected = operation(x, threads=1)
         assert operation(x, out=x, threads=threads) is x
         assert_same_bits(x, expected)

@@ -148,6 +148,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "log_softmax_grouped_rows": lambda a: log_softmax_grouped_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
+    "log_softmax_grouped_rows masked": lambda a: log_softmax_grouped_rows.compiled(
+        a.dtype, ONE_FOR_EACH_ROW, masked=True
+    )((a.flat.poisoned, a.flat.where), a.n, a.flat.tau, a.flat.out),
     "logsumexp_grouped_rows": lambda a: logsumexp_grouped_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
     "logsumexp_grouped_rows masked": lambda a: logsumexp_grouped_rows.compiled(a.dtype, masked=True)(
         (a.flat.poisoned, a.flat.where), a.n, a.flat.log

@@ -39,7 +39,7 @@ def test_the_largest_of_each_row_is_found_wherever_it_is(dtype: Any) -> None:
     width = 64 // np.dtype(dtype).itemsize
     for place in range(width):
         rows, _ = rows_of(dtype)
-        rows[np.arange(width), (np.arange(width) + place) % width] = 2.0**40 + np.arange(width)
+        rows[np.arange(width), (np.arange(width) + place) % width] = 2.0**40 * (1 + np.arange(width))
         together, alone = np.zeros(width, dtype), np.zeros(width, dtype)
         largest_ways(rows.reshape(-1), together, alone)
         assert_same_bits(together, alone)

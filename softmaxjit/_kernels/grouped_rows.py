@@ -14,13 +14,13 @@ from .._simd.reductions import store_sum, sum_of_each
 from .columns import Scaling
 from .fill import fill_rows
 from .groups import (
-    SUMS_OF_FLOAT64,
     Places,
     ahead_of_groups,
     begin_sums,
     extremes_of_group,
-    memory_of_float64,
+    memory_beside,
     numbers_of_results,
+    numbers_of_sum,
     numbers_of_sums,
     rows_of_group,
     settled_in_lanes,
@@ -28,7 +28,7 @@ from .groups import (
     size_of_sums,
 )
 from .prepare import prepared
-from .shift import Shift, limits_of, row_shift
+from .shift import limits_of, row_shift
 from .softmax import inverse_of, scaled_element
 from .sums import missing_from_largest, partials_of_rest, sum_fours
 from .temperature import settled
@@ -62,7 +62,7 @@ def start_of_group(x, first, count, n, temperature, places):
     largest, smallest = extremes_of_group(x, first, count, n, places)
     steps = exp_steps(x, tau)
     shift = row_shift(x, n, largest, splat(x, smallest), tau, limits_of(x).reach)
-    of_sums = steps, Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False)
+    of_sums = numbers_of_sum(steps, shift)
     store_fields(places.numbers, numbers_of_sums(x), lanes(x), of_sums)
     return StartOfGroup(of_sums, missing_from_largest(x, steps, shift, tau), all_lanes(shift.plain))
 
@@ -77,9 +77,10 @@ def row_of_group(x, first, k, n, of_sums, places, terms):
 
 @helper
 def sum_group(x, first, count, n, of_sums, places, reached, terms, ahead):
-    """Store the exponentials of rows in `terms`, each in whole vectors, and return the sums of rows, as `sum_row` does.
+    """Store the exponentials of rows in `terms`, each in whole vectors, and return what `sum_row` would of each.
 
-    That is of rows whose sums are not flushed.
+    Rows are shorter than what `sum_row` flushes.  Of those shorter than four vectors nothing is lost: all partial sums
+    but the last are 0.
     """
     width = lanes(x)
     if n < 4 * width:
@@ -127,9 +128,9 @@ def softmax_of_groups(x, first, last, n, temperature, out):
     As in `softmax_of_rows`, the next group's shifts are found before one is scaled.
     """
     group = rows_of_group(x, n)
-    memory, memory_beside = tile_of(x, size_of_group(x, n)), memory_of_float64(x)
-    numbers, beside = aligned(memory), counted_from(aligned(memory_beside), -SUMS_OF_FLOAT64)
-    places = Places(numbers, counted_from(numbers, -size_of_numbers(x)), beside)
+    memory, memory_of_float64 = tile_of(x, size_of_group(x, n)), memory_beside(x)
+    numbers = aligned(memory)
+    places = Places(numbers, counted_from(numbers, -size_of_numbers(x)), data_of(memory_of_float64))
     terms = counted_from(places.sums, -size_of_sums(x))
     begin_sums(places.sums)
     ahead = ahead_of_groups(x, n, out)
@@ -152,7 +153,7 @@ def softmax_of_groups(x, first, last, n, temperature, out):
         else:
             scale_group(terms, row, count, n, scaling, places, False, out)
     keep_until_here(memory)
-    keep_until_here(memory_beside)
+    keep_until_here(memory_of_float64)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))

@@ -14,11 +14,14 @@ from numba import types
 
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import both, larger, smaller
+from .._simd.exp_scaled import Steps32, Steps64
 from .._simd.lanes import all_lanes, smallest_lane
 from .._simd.memory import data_of, lanes, load, load_float64, splat, store, store_element
 from .._simd.reductions import largest_of_each
 from .ahead import Ahead
-from .shift import extremes_in_lanes, limits_of
+from .columns import Scaling
+from .log_softmax import Output
+from .shift import Shift, extremes_in_lanes, limits_of
 from .temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, remaining
 
 # Of a group, at most: the next one, exponentials and results are to stay in the first-level cache with it.  Softmax of
@@ -26,12 +29,12 @@ from .temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, remaining
 # 1.02 of the time one by one (65536 elements, medians of interleaved runs with AVX-512).
 GROUP_ELEMENTS = 1 << 11
 
-# Vectors of a group's memory after the maxima: what sums are made of, at most 6 steps and 4 of the shift; results, 7.
-NUMBERS_OF_SUMS = 10
-NUMBERS_OF_RESULTS = 7
+# Vectors of a group's memory after the maxima: what sums are made of, and what results are.
+FIELDS_OF_SHIFT = 4
+NUMBERS_OF_SUMS = max(len(Steps32._fields), len(Steps64._fields)) + FIELDS_OF_SHIFT
+NUMBERS_OF_RESULTS = max(len(Output._fields), len(Scaling._fields))
 
-# Elements of float64 that `store_sum` takes, and vectors after them: temperatures, what sums begin with or end as.
-SUMS_OF_FLOAT64 = 128
+# What is kept of each row in float64, at most.
 BESIDE = 3
 
 
@@ -40,6 +43,8 @@ class Places(NamedTuple):
 
     numbers: Any  # maxima, then what sums and results are made of
     sums: Any
+    # In turn: temperatures, what sums begin with, and sums that are taken again or logarithms.  So a group begins only
+    # after the logarithms of the one before it are found.
     beside: Any
 
 
@@ -75,15 +80,21 @@ def size_of_sums(sums):
 
 @helper
 def begin_sums(sums):
-    """Give lanes that never have a row a sum as good as any."""
+    """Give lanes that never have a row a sum like any other: what memory holds can be subnormal, which is slow."""
     for i in range(0, size_of_sums(sums), lanes(sums)):
         store(sums, i, splat(sums, limits_of(sums).headroom))
 
 
 @helper
-def memory_of_float64(x):
-    """Return memory for sums in float64, and for what is kept beside them; to be aligned, which takes a vector more."""
-    return np.empty(SUMS_OF_FLOAT64 + BESIDE * lanes(x) + 8, np.float64)
+def memory_beside(x):
+    """Return memory for what is kept in float64."""
+    return np.empty(BESIDE * lanes(x), np.float64)
+
+
+@helper
+def numbers_of_sum(steps, shift):
+    """Return what the sums of rows are made of: of the shift `FIELDS_OF_SHIFT`, as any other would take a vector."""
+    return steps, Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False)
 
 
 @helper

@@ -13,7 +13,6 @@ from .._simd.arithmetic import like, magnitude, smaller
 from .._simd.fields import load_lane, store_fields
 from .._simd.lanes import all_lanes, any_lane, widen
 from .._simd.memory import (
-    counted_from,
     data_of,
     element_like,
     keep_part,
@@ -27,16 +26,16 @@ from .._simd.memory import (
     store_float64,
 )
 from .._simd.reductions import store_sum, sum_of_each
-from .._simd.vector import computed
+from .._simd.vector import VECTOR_BYTES, computed
 from .fill import fill_rows
 from .groups import (
-    SUMS_OF_FLOAT64,
     Places,
     ahead_of_groups,
     begin_sums,
     extremes_of_group,
-    memory_of_float64,
+    memory_beside,
     numbers_of_results,
+    numbers_of_sum,
     numbers_of_sums,
     rows_of_group,
     settled_in_lanes,
@@ -47,9 +46,11 @@ from .logsumexp import has_nan, log1p_of_ratio, start_of_shift, sum_with_largest
 from .others import add_block_of_others, is_too_small, minus_largest, sum_blocks_of_others
 from .partial import nothing
 from .prepare import prepared
-from .shift import Shift, limits_of, row_shift
+from .shift import limits_of, row_shift
 from .temperature import settled, settled_at
 from .tiles import aligned, copy_elements, rows_of_block, tile_of
+
+FLOAT64_LANES = VECTOR_BYTES // 8
 
 
 class StartOfLogGroup(NamedTuple):
@@ -61,6 +62,12 @@ class StartOfLogGroup(NamedTuple):
     unit: Any  # the exponential of the maximum, as a pair
     unit_error: Any
     temperature: Any
+
+
+@helper
+def memory_of_sums():
+    """Return memory for `store_sum` of float64, to be aligned."""
+    return np.empty((2 * FLOAT64_LANES + 1) * FLOAT64_LANES, np.float64)
 
 
 def store_openings(places: Any, total: Any, lost: Any) -> Any:
@@ -110,7 +117,7 @@ def start_of_log_group(x, first, count, n, temperature, precise, places):
     largest, smallest = extremes_of_group(x, first, count, n, places)
     shift = row_shift(x, n, largest, splat(x, smallest), tau, limits_of(x).log_reach)
     begun = start_of_shift(x, shift, tau)
-    of_sums = begun.steps, Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False)
+    of_sums = numbers_of_sum(begun.steps, shift)
     store_fields(places.numbers, numbers_of_sums(x), lanes(x), of_sums)
     total, lost = minus_largest(x, begun.steps, shift, precise)
     store_openings(places, total, lost)
@@ -167,10 +174,9 @@ def log_softmax_of_groups(x, first, last, n, temperature, out):
     As in `log_softmax_block`, the next group's start fills the wait for logarithms.
     """
     group = rows_of_group(x, n)
-    memory, memory_of_sums = tile_of(x, size_of_numbers(x)), memory_of_float64(x)
-    sums = aligned(memory_of_sums)
-    places = Places(aligned(memory), sums, counted_from(sums, -SUMS_OF_FLOAT64))
-    begin_sums(sums)
+    memory, sums, memory_of_float64 = tile_of(x, size_of_numbers(x)), memory_of_sums(), memory_beside(x)
+    places = Places(aligned(memory), aligned(sums), data_of(memory_of_float64))
+    begin_sums(places.sums)
     ahead = ahead_of_groups(x, n, out)
     begun = start_of_log_group(x, first, smaller(group, last - first), n, temperature, False, places)
     for row in range(first, last, group):
@@ -185,7 +191,8 @@ def log_softmax_of_groups(x, first, last, n, temperature, out):
             own = load_lane(places.numbers, numbers_of_results(x), lanes(x), o, k)
             log_softmax_output(x, (row + k) * n, n, own, settled_at(temperature, row + k), out)
     keep_until_here(memory)
-    keep_until_here(memory_of_sums)
+    keep_until_here(sums)
+    keep_until_here(memory_of_float64)
 
 
 @helper
@@ -206,10 +213,9 @@ def logs_beside_infinity(x, first, count, n, begun, log, log_error, places):
 def logsumexp_of_groups(x, first, last, n, out):
     """Log-sum-exp of rows `first` to `last - 1`."""
     group = rows_of_group(x, n)
-    memory, memory_of_sums = tile_of(x, size_of_numbers(x)), memory_of_float64(x)
-    sums = aligned(memory_of_sums)
-    places = Places(aligned(memory), sums, counted_from(sums, -SUMS_OF_FLOAT64))
-    begin_sums(sums)
+    memory, sums, memory_of_float64 = tile_of(x, size_of_numbers(x)), memory_of_sums(), memory_beside(x)
+    places = Places(aligned(memory), aligned(sums), data_of(memory_of_float64))
+    begin_sums(places.sums)
     ahead = ahead_of_groups(x, n, None)
     for row in range(first, last, group):
         count = smaller(group, last - row)
@@ -221,7 +227,8 @@ def logsumexp_of_groups(x, first, last, n, out):
         store(places.numbers, 0, element_like(x, sum_with_largest(largest, log, log_error)))
         copy_elements(places.numbers, 0, out, row, count)
     keep_until_here(memory)
-    keep_until_here(memory_of_sums)
+    keep_until_here(sums)
+    keep_until_here(memory_of_float64)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))

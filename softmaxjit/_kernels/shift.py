@@ -104,9 +104,9 @@ def extremes_of_numbers(x, start, n):
 
 @helper
 def extremes_in_lanes(x, start, n, low, low2):
-    """Return the largest of elements k, k + L, ..., L the lanes of a vector, and the smaller of those and two vectors.
+    """Return vectors of whose lanes the largest is that of the row, and the smallest that of it, `low` and `low2`.
 
-    NaN are passed over.
+    NaN are passed over.  The last vector overlaps the one before, where the row has one: that takes no mask.
     """
     width = lanes(x)
     end = start + n
@@ -125,8 +125,8 @@ def extremes_in_lanes(x, start, n, low, low2):
         v = load(x, end - width)
         high2, low2 = larger(v, high2), smaller(v, low2)
     elif i < end:
-        high2 = larger(load_part(x, i, n, -np.inf), high2)
-        low2 = smaller(load_part(x, i, n, np.inf), low2)
+        high2 = larger(load_part(x, start, n, -np.inf), high2)
+        low2 = smaller(load_part(x, start, n, np.inf), low2)
     return larger(high, high2), low, low2
 
 

@@ -43,14 +43,14 @@ def sum_rest(x, i, end, total, lost, steps, shift, reached, out, ahead):
 
 
 @helper
-def partials_of_rest(x, i, end, steps, shift, reached, out, padded, ahead):
-    """Return the partial sums of less than four vectors; if `padded`, `out` may be written to the end of the last."""
+def partials_of_rest(x, i, end, steps, shift, reached, out, whole, ahead):
+    """Return the partial sums of less than four vectors; `whole`, a constant, if the last is stored beyond the row."""
     width = lanes(x)
     halfway = i + 2 * width
     first = second = splat(x, 0)
     while i < end:
         ask(x, i, ahead)
-        e = next_term(x, i, end - i, steps, shift, reached, out, padded)
+        e = next_term(x, i, end - i, steps, shift, reached, out, whole)
         if i < halfway:
             first = first + e
         else:
@@ -60,12 +60,12 @@ def partials_of_rest(x, i, end, steps, shift, reached, out, padded, ahead):
 
 
 @helper
-def next_term(x, i, count, steps, shift, reached, out, padded):
+def next_term(x, i, count, steps, shift, reached, out, whole):
     """Store the exponentials of a vector, or of the last `count` elements of a row, and return them."""
     if count >= lanes(x):
         return term(x, i, steps, shift, reached, out)
     e, _, _ = scaled(load_part(x, i, count, shift.largest), steps, shift, reached)
-    if padded:
+    if whole:
         store(out, i, e)
     else:
         store_part(out, i, count, e)

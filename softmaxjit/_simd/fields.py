@@ -1,5 +1,6 @@
 """Tuples whose fields are vectors, kept in memory with a field in each line."""
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import types
@@ -9,29 +10,35 @@ from .memory import indices, loaded, stored
 from .vector import Vector
 
 
-def _mapped(
-    context: Any, builder: Any, kind: types.Type, value: Any, of_vector: Any, type_of_vector: Any = lambda kind: kind
-) -> Any:
+def _vector(kind: Vector) -> types.Type:
+    return kind
+
+
+def _lane(kind: Vector) -> types.Type:
+    return kind.element
+
+
+def _mapped_type(kind: types.Type, replaced: Callable[[Vector], types.Type]) -> types.Type:
+    """Return a type with each vector type in it replaced."""
+    if isinstance(kind, Vector):
+        return replaced(kind)
+    if not isinstance(kind, types.BaseTuple):
+        return kind
+    fields = [_mapped_type(field, replaced) for field in kind]
+    return types.BaseTuple.from_types(fields, getattr(kind, "instance_class", None))
+
+
+def _mapped(context: Any, builder: Any, kind: types.Type, value: Any, of_vector: Any, replaced: Any = _vector) -> Any:
     """Return the value of a type with each vector in it, in order, replaced by what `of_vector` returns for it."""
     if isinstance(kind, Vector):
         return of_vector(value)
     if not isinstance(kind, types.BaseTuple):
         return value
     fields = [
-        _mapped(context, builder, field, builder.extract_value(value, k), of_vector, type_of_vector)
+        _mapped(context, builder, field, builder.extract_value(value, k), of_vector, replaced)
         for k, field in enumerate(kind)
     ]
-    return context.make_tuple(builder, _mapped_type(kind, type_of_vector), fields)
-
-
-def _mapped_type(kind: types.Type, type_of_vector: Any) -> types.Type:
-    """Return a type with each vector type in it replaced by what `type_of_vector` returns for it."""
-    if isinstance(kind, Vector):
-        return type_of_vector(kind)
-    if not isinstance(kind, types.BaseTuple):
-        return kind
-    fields = [_mapped_type(field, type_of_vector) for field in kind]
-    return types.BaseTuple.from_types(fields, getattr(kind, "instance_class", None))
+    return context.make_tuple(builder, _mapped_type(kind, replaced), fields)
 
 
 @intrinsic
@@ -66,21 +73,17 @@ def load_fields(typingctx, array, index, stride, like):
     return like(array, types.intp, types.intp, like), generate
 
 
-def _lane_type(vector: Vector) -> types.Type:
-    return vector.element
-
-
 @intrinsic
 def load_lane(typingctx, array, index, stride, like, lane):
     """Return a tuple as it was stored, of each vector but one lane, what is no vector as it is in `like`."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data, index, stride, fields, lane = args
-        places = indices(builder, builder.add(index, lane), stride)
+        data, first, stride, fields, number = args
+        places = indices(builder, builder.add(first, number), stride)
 
-        def load(vector: Any) -> Any:
+        def loaded_lane(vector: Any) -> Any:
             return builder.load(builder.gep(data, [next(places)]))
 
-        return _mapped(context, builder, like, fields, load, _lane_type)
+        return _mapped(context, builder, like, fields, loaded_lane, _lane)
 
-    return _mapped_type(like, _lane_type)(array, types.intp, types.intp, like, types.intp), generate
+    return _mapped_type(like, _lane)(array, types.intp, types.intp, like, types.intp), generate

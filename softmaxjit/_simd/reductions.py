@@ -93,7 +93,7 @@ def _store_sum(memory, k, total, lost):
 def sum_of_each(typingctx, memory, vector, lossy):
     """Return the sums of as many rows as `vector` has lanes as a float64 pair, a row in each lane.
 
-    `lossy` is a literal: whether there is anything to add of what partial sums have lost.
+    `lossy` is a literal: whether there are lines of what partial sums have lost.  Of float32 in float64 there are none.
     """
     value = Vector(types.float64, vector.lanes)
     result = types.Tuple((value, value if vector.element == types.float64 else types.float64))
