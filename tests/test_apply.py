@@ -24,9 +24,8 @@ import softmaxjit
 from softmaxjit.__main__ import main
 from softmaxjit._commands import blocks
 
+from .children import TIME_LIMIT
 from .exact import assert_same_bits
-
-LIMIT = 60  # seconds a child may take: for a hang, not for a slow machine
 
 # Bytes in a block and in a page.  Small ones send small arrays down the paths that files above memory take.
 SIZES = {"whole": (64 << 20, 4096), "blocks": (256, 32), "narrow blocks": (512, 8), "scratch": (64, 8)}
@@ -305,7 +304,7 @@ def run_child(
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=TIME_LIMIT,
         check=False,
     )
 
@@ -545,10 +544,10 @@ def test_a_terminal_sees_a_progress_bar(warm_cache: Path, tmp_path: Path) -> Non
     with ThreadPoolExecutor(1) as pool, os.fdopen(ours, "rb", buffering=0) as terminal:
         shown = pool.submit(all_that_is_shown, terminal)  # a terminal that nobody reads stops who writes to it
         try:
-            subprocess.run(command, cwd=tmp_path, env=environment, stderr=theirs, timeout=LIMIT, check=True)
+            subprocess.run(command, cwd=tmp_path, env=environment, stderr=theirs, timeout=TIME_LIMIT, check=True)
         finally:
             os.close(theirs)
-        text = shown.result(LIMIT)
+        text = shown.result(TIME_LIMIT)
     assert "in.npy" in text
     assert "48.0/48.0 kB" in text
 

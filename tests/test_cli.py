@@ -15,7 +15,7 @@ from softmaxjit import _cache
 from softmaxjit.__main__ import main
 from softmaxjit._commands.info import hardware_bits
 
-LIMIT = 60  # seconds a child may take: for a hang, not for a slow machine
+from .children import TIME_LIMIT
 
 
 def run_child(cache: Path | None, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -27,7 +27,7 @@ def run_child(cache: Path | None, *arguments: str, **variables: str) -> "subproc
         env=kept | variables,
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=TIME_LIMIT,
         check=False,
     )
 
