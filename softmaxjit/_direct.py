@@ -97,16 +97,18 @@ LOGSUMEXP = Entries("logsumexp")
 SOFTMAX_VJP = Entries("softmax_vjp", ONE_FOR_ALL)
 LOG_SOFTMAX_VJP = Entries("log_softmax_vjp", ONE_FOR_ALL)
 
-OF_SHORT_ROWS = {
-    "softmax": Entries("softmax", ONE_FOR_ALL, rows=FEWEST_ROWS),
-    "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=FEWEST_ROWS),
-    "logsumexp": Entries("logsumexp", rows=FEWEST_ROWS),
-}
-OF_GROUPED_ROWS = {
-    "softmax": Entries("softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=LONGEST_SHORT + 1),
-    "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=LONGEST_SHORT + 1),
-    "logsumexp": Entries("logsumexp", rows=FEWEST_ROWS, n=LONGEST_SHORT + 1),
-}
+
+def entries_of_several(n: int) -> dict[str, Entries]:
+    """Return for each operation what takes several rows at once, where they have about n elements."""
+    return {
+        "softmax": Entries("softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=n),
+        "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=n),
+        "logsumexp": Entries("logsumexp", rows=FEWEST_ROWS, n=n),
+    }
+
+
+OF_SHORT_ROWS = entries_of_several(1)
+OF_GROUPED_ROWS = entries_of_several(LONGEST_SHORT + 1)
 
 
 def entry_for(entries: Entries, dtype: DType, rows: int, n: int, threads: int | None) -> Entry | None:

@@ -173,10 +173,11 @@ def plan(facts: Facts) -> Plan:
     has_across = has_kernel and not facts.weighted and facts.operation in ACROSS
     if across and not (has_across and facts.n <= LONGEST_ACROSS):
         return plan(facts._replace(inner=1))._replace(reorder=True)
-    kernels = WEIGHTED if facts.weighted else KERNELS
     if across:
         kernels = ACROSS
-    elif not facts.weighted and has_kernel:
+    elif facts.weighted:
+        kernels = WEIGHTED
+    else:
         kernels = kernels_of_rows(facts.operation, facts.dtype, facts.rows, facts.n)
     in_tiles = kernels is ACROSS or kernels is SHORT
     if is_carried and (facts.weighted or not facts.compiled or not (direct or in_tiles)):

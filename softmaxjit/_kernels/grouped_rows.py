@@ -7,7 +7,6 @@ from numba import prange, types
 from .._jit import helper, kernel
 from .._simd.arithmetic import add_exactly, smaller
 from .._simd.exp_scaled import exp_steps
-from .._simd.fields import load_lane, store_fields
 from .._simd.lanes import all_lanes
 from .._simd.memory import counted_from, data_of, keep_until_here, lanes, load, splat, store, store_normal
 from .._simd.reductions import store_sum, sum_of_each
@@ -17,18 +16,18 @@ from .groups import (
     Places,
     ahead_of_groups,
     begin_sums,
-    extremes_of_group,
+    for_result,
+    for_sum,
+    keep_for_results,
+    keep_for_sums,
     memory_beside,
-    numbers_of_results,
-    numbers_of_sum,
-    numbers_of_sums,
     rows_of_group,
-    settled_in_lanes,
+    shift_of_group,
     size_of_numbers,
     size_of_sums,
 )
 from .prepare import prepared
-from .shift import limits_of, row_shift
+from .shift import limits_of
 from .softmax import inverse_of, scaled_element
 from .sums import missing_from_largest, partials_of_rest, sum_fours
 from .temperature import settled
@@ -58,19 +57,16 @@ def size_of_group(x, n):
 @helper
 def start_of_group(x, first, count, n, temperature, places):
     """Return what the sums of `count` rows from row `first` on need; a row finds its own in `places`."""
-    tau = settled_in_lanes(temperature, first, count, places, splat(x, 0))
-    largest, smallest = extremes_of_group(x, first, count, n, places)
+    tau, shift = shift_of_group(x, first, count, n, temperature, limits_of(x).reach, places)
     steps = exp_steps(x, tau)
-    shift = row_shift(x, n, largest, splat(x, smallest), tau, limits_of(x).reach)
-    of_sums = numbers_of_sum(steps, shift)
-    store_fields(places.numbers, numbers_of_sums(x), lanes(x), of_sums)
+    of_sums = keep_for_sums(x, steps, shift, places)
     return StartOfGroup(of_sums, missing_from_largest(x, steps, shift, tau), all_lanes(shift.plain))
 
 
 @helper
 def row_of_group(x, first, k, n, of_sums, places, terms):
     """Return where row `first + k` starts, its steps and its shift, and where its exponentials go."""
-    steps, shift = load_lane(places.numbers, numbers_of_sums(x), lanes(x), of_sums, k)
+    steps, shift = for_sum(x, of_sums, k, places)
     start = (first + k) * n
     return start, steps, shift, counted_from(terms, start - k * padded(x, n))
 
@@ -106,7 +102,7 @@ def scale_group(terms, first, count, n, scaling, places, plain, out):
     unscale = splat(terms, 1.0 / limits.headroom)
     smallest = splat(terms, limits.smallest)
     for k in range(count):
-        each = load_lane(places.numbers, numbers_of_results(terms), width, scaling, k)
+        each = for_result(terms, scaling, k, places)
         high, low = splat(terms, each.high), splat(terms, each.low)
         if plain:
             high, low = high * unscale, low * unscale
@@ -144,7 +140,7 @@ def softmax_of_groups(x, first, last, n, temperature, out):
             total, error = sum_group(x, row, count, n, begun.of_sums, places, False, terms, ahead)
         high, low = inverse_of(out, total, error + begun.missing)
         scaling = Scaling(high, low)
-        store_fields(places.numbers, numbers_of_results(x), lanes(x), scaling)
+        keep_for_results(x, scaling, places)
         if row + group < last:
             count_of_next = smaller(group, last - row - group)
             begun = start_of_group(x, row + group, count_of_next, n, temperature, places)

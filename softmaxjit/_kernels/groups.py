@@ -15,13 +15,14 @@ from numba import types
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import both, larger, smaller
 from .._simd.exp_scaled import Steps32, Steps64
+from .._simd.fields import load_lane, store_fields
 from .._simd.lanes import all_lanes, smallest_lane
 from .._simd.memory import data_of, lanes, load, load_float64, splat, store, store_element
 from .._simd.reductions import largest_of_each
 from .ahead import Ahead
 from .columns import Scaling
 from .log_softmax import Output
-from .shift import Shift, extremes_in_lanes, limits_of
+from .shift import Shift, extremes_in_lanes, limits_of, row_shift
 from .temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, remaining
 
 # Of a group, at most: the next one, exponentials and results are to stay in the first-level cache with it.  Softmax of
@@ -61,18 +62,6 @@ def size_of_numbers(x):
 
 
 @helper
-def numbers_of_sums(x):
-    """Return where in that memory is what the sums of a group are made of."""
-    return lanes(x) * lanes(x)
-
-
-@helper
-def numbers_of_results(x):
-    """Return where in that memory is what the results of a group are made of."""
-    return (lanes(x) + NUMBERS_OF_SUMS) * lanes(x)
-
-
-@helper
 def size_of_sums(sums):
     """Return how many elements of memory `store_sum` takes, in the dtype of `sums`."""
     return 2 * lanes(sums) * lanes(sums)
@@ -92,9 +81,32 @@ def memory_beside(x):
 
 
 @helper
-def numbers_of_sum(steps, shift):
-    """Return what the sums of rows are made of: of the shift `FIELDS_OF_SHIFT`, as any other would take a vector."""
-    return steps, Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False)
+def keep_for_sums(x, steps, shift, places):
+    """Keep what the sums of rows are made of, and return it as `for_sum` wants it.
+
+    Of the shift that is `FIELDS_OF_SHIFT`, as any other would take a vector.
+    """
+    of_sums = steps, Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False)
+    store_fields(places.numbers, lanes(x) * lanes(x), lanes(x), of_sums)
+    return of_sums
+
+
+@helper
+def for_sum(x, of_sums, k, places):
+    """Return the steps and the shift of row k of a group."""
+    return load_lane(places.numbers, lanes(x) * lanes(x), lanes(x), of_sums, k)
+
+
+@helper
+def keep_for_results(x, of_results, places):
+    """Keep what the results of rows are made of."""
+    store_fields(places.numbers, (lanes(x) + NUMBERS_OF_SUMS) * lanes(x), lanes(x), of_results)
+
+
+@helper
+def for_result(x, of_results, k, places):
+    """Return what the results of row k of a group are made of."""
+    return load_lane(places.numbers, (lanes(x) + NUMBERS_OF_SUMS) * lanes(x), lanes(x), of_results, k)
 
 
 @helper
@@ -141,3 +153,11 @@ def _settled_in_lanes(temperature, first, count, places, vector):
         return load_float64(places.beside, 0, vector)
 
     return of_each
+
+
+@helper
+def shift_of_group(x, first, count, n, temperature, farthest, places):
+    """Return what is left of the temperatures of `count` rows from row `first` on, and their shifts."""
+    tau = settled_in_lanes(temperature, first, count, places, splat(x, 0))
+    largest, smallest = extremes_of_group(x, first, count, n, places)
+    return tau, row_shift(x, n, largest, splat(x, smallest), tau, farthest)

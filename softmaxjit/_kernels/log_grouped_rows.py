@@ -10,7 +10,6 @@ from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import like, magnitude, smaller
-from .._simd.fields import load_lane, store_fields
 from .._simd.lanes import all_lanes, any_lane, widen
 from .._simd.memory import (
     data_of,
@@ -32,13 +31,13 @@ from .groups import (
     Places,
     ahead_of_groups,
     begin_sums,
-    extremes_of_group,
+    for_result,
+    for_sum,
+    keep_for_results,
+    keep_for_sums,
     memory_beside,
-    numbers_of_results,
-    numbers_of_sum,
-    numbers_of_sums,
     rows_of_group,
-    settled_in_lanes,
+    shift_of_group,
     size_of_numbers,
 )
 from .log_softmax import log_softmax_output, output_of
@@ -46,7 +45,7 @@ from .logsumexp import has_nan, log1p_of_ratio, start_of_shift, sum_with_largest
 from .others import add_block_of_others, is_too_small, minus_largest, sum_blocks_of_others
 from .partial import nothing
 from .prepare import prepared
-from .shift import limits_of, row_shift
+from .shift import limits_of
 from .temperature import settled, settled_at
 from .tiles import aligned, copy_elements, rows_of_block, tile_of
 
@@ -113,22 +112,19 @@ def _opening_of_row(x, places, k):
 @helper
 def start_of_log_group(x, first, count, n, temperature, precise, places):
     """Return what the sums of `count` rows from row `first` on need; a row finds its own in `places`."""
-    tau = settled_in_lanes(temperature, first, count, places, splat(x, 0))
-    largest, smallest = extremes_of_group(x, first, count, n, places)
-    shift = row_shift(x, n, largest, splat(x, smallest), tau, limits_of(x).log_reach)
+    tau, shift = shift_of_group(x, first, count, n, temperature, limits_of(x).log_reach, places)
     begun = start_of_shift(x, shift, tau)
-    of_sums = numbers_of_sum(begun.steps, shift)
-    store_fields(places.numbers, numbers_of_sums(x), lanes(x), of_sums)
+    of_sums = keep_for_sums(x, begun.steps, shift, places)
     total, lost = minus_largest(x, begun.steps, shift, precise)
     store_openings(places, total, lost)
-    return StartOfLogGroup(of_sums, all_lanes(shift.reached), largest, begun.unit, begun.unit_error, tau)
+    return StartOfLogGroup(of_sums, all_lanes(shift.reached), shift.largest, begun.unit, begun.unit_error, tau)
 
 
 @helper
 def sum_others_of_group(x, first, count, n, of_sums, reached, precise, places, ahead):
     """Keep the partial sums of rows but for their maxima."""
     for k in range(count):
-        steps, shift = load_lane(places.numbers, numbers_of_sums(x), lanes(x), of_sums, k)
+        steps, shift = for_sum(x, of_sums, k, places)
         total, lost = opening_of_row(x, places, k)
         start = (first + k) * n
         total, lost = add_block_of_others(
@@ -160,7 +156,7 @@ def without_largest_of_rows(x, first, count, n, begun, rest, error, precise, pla
     store_float64(beside, 2 * width, begun.unit)
     for k in range(count):
         if is_too_small(x, load_element(beside, k), load_element(beside, 2 * width + k), precise):
-            steps, shift = load_lane(places.numbers, numbers_of_sums(x), width, begun.of_sums, k)
+            steps, shift = for_sum(x, begun.of_sums, k, places)
             alone, alone_error = sum_blocks_of_others(x, (first + k) * n, n, steps, shift, False, precise, True, ahead)
             store_element(beside, k, alone)
             store_element(beside, width + k, alone_error)
@@ -183,12 +179,12 @@ def log_softmax_of_groups(x, first, last, n, temperature, out):
         count = smaller(group, last - row)
         log, log_error = log_of_group(x, row, count, n, begun, False, places, ahead)
         o = output_of(x, begun.largest, log, log_error, begun.temperature)
-        store_fields(places.numbers, numbers_of_results(x), lanes(x), o)
+        keep_for_results(x, o, places)
         if row + group < last:
             count_of_next = smaller(group, last - row - group)
             begun = start_of_log_group(x, row + group, count_of_next, n, temperature, False, places)
         for k in range(count):
-            own = load_lane(places.numbers, numbers_of_results(x), lanes(x), o, k)
+            own = for_result(x, o, k, places)
             log_softmax_output(x, (row + k) * n, n, own, settled_at(temperature, row + k), out)
     keep_until_here(memory)
     keep_until_here(sums)
@@ -202,7 +198,7 @@ def logs_beside_infinity(x, first, count, n, begun, log, log_error, places):
     store_float64(beside, 0, log)
     store_float64(beside, width, log_error)
     for k in range(count):
-        _, shift = load_lane(places.numbers, numbers_of_sums(x), width, begun.of_sums, k)
+        _, shift = for_sum(x, begun.of_sums, k, places)
         if abs(shift.largest) == np.inf:
             store_element(beside, k, np.nan if has_nan(x, (first + k) * n, n) else 0.0)
             store_element(beside, width + k, 0.0)
