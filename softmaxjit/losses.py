@@ -81,7 +81,8 @@ def cross_entropy(
     float64 in a fixed order and rounded once, so that the result has the same bits for any number of threads.
 
     A NaN or +inf in a row makes its loss NaN.  A logit of -inf gives an infinite loss where its class has a target, and
-    takes no part where it has none (PyTorch gives NaN there).  The mean of no rows is NaN.
+    takes no part where it has none (PyTorch gives NaN there).  The mean of no rows is NaN, and of rows whose labels all
+    have a weight of 0.
 
     Examples
     --------
@@ -159,9 +160,8 @@ def cross_entropy_and_grad(
     """
     rows, smoothing = _checked(logits, labels, axis, temperature, weight, ignore_index, label_smoothing, reduction)
     result = _args.result_array(out, rows.array.shape, rows.dtype)
-    divisor = _divisor(rows) if reduction == "mean" else 1.0
+    scale = 1.0 / _divisor(rows) if reduction == "mean" else 1.0
     rows, target = _labels.gradient_rows(rows, result)
-    scale = 1.0 / divisor if divisor else math.nan
     number = _args.checked_threads(threads)
     losses = _run.run_cross_entropy_and_grad(rows, smoothing, scale, target, number)
     _labels.put_gradient(rows, _run.rounded(target, result.dtype, number), result)
@@ -189,13 +189,15 @@ def _checked(
 
 
 def _divisor(rows: Labelled) -> float:
-    """Return what a sum of losses is divided by to be their mean."""
+    """Return what a sum of losses is divided by to be their mean, NaN for 0."""
     if rows.soft:
-        return float(math.prod(rows.shape))
+        return float(math.prod(rows.shape)) or math.nan
     counts = rows.labels >= 0
+    if not rows.weighted:
+        return float(np.count_nonzero(counts)) or math.nan
     weight = np.zeros(len(counts))
     weight[counts] = rows.weight[rows.labels[counts]]
-    return float(_total(weight))
+    return float(_total(weight)) or math.nan
 
 
 def _reduced(losses: Any, rows: Labelled, reduction: str) -> Any:
@@ -203,7 +205,4 @@ def _reduced(losses: Any, rows: Labelled, reduction: str) -> Any:
     if reduction == "none":
         return losses.reshape(rows.shape)
     total = _total(losses)
-    if reduction == "sum":
-        return total
-    divisor = _divisor(rows)
-    return total / divisor if divisor else math.nan
+    return total if reduction == "sum" else total / _divisor(rows)

@@ -72,6 +72,20 @@ def test_temperatures_and_out_of_any_layout() -> None:
 
 
 @njit
+def smoothed(x, labels, weight):
+    arguments = x, labels, -1
+    loss = cross_entropy(*arguments, weight=weight, label_smoothing=0.5)
+    return loss, *cross_entropy_and_grad(*arguments, weight=weight, label_smoothing=0.5)
+
+
+def test_a_mean_is_nan_where_no_label_has_weight() -> None:
+    arguments = X, np.zeros(60, np.int64), np.array([0.0, *[1.0] * 6])
+    results = smoothed(*arguments)
+    assert all(np.isnan(result).all() for result in results)
+    assert all(np.isnan(result).all() for result in smoothed.py_func(*arguments))
+
+
+@njit
 def with_probabilities(x, q):
     return cross_entropy(x, q, label_smoothing=0.2), cross_entropy_and_grad(x, q)[1]
 

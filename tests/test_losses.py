@@ -271,6 +271,24 @@ def test_nothing_to_average_is_nan_and_nothing_to_sum_is_0() -> None:
     assert grad.shape == (0, 3)
 
 
+def test_a_mean_is_nan_where_no_label_has_weight() -> None:
+    """As PyTorch has it, though with smoothing other classes add to the losses."""
+    weight = [0.0, 1.0, 1.0, 0.0]
+    for arguments in ({}, {"label_smoothing": 0.5}, {"ignore_index": 9}):
+        labels = [0, 3, 0, 9 if "ignore_index" in arguments else 0]
+        assert np.isnan(cross_entropy(X, labels, weight=weight, **arguments))
+        loss, grad = cross_entropy_and_grad(X, labels, weight=weight, **arguments)
+        assert np.isnan(loss)
+        assert np.isnan(grad[:3]).all()
+
+
+def test_a_mean_counts_rows_that_are_not_ignored() -> None:
+    labels = np.array([9, 0, 2, 9])
+    alone = cross_entropy(X[1:3], labels[1:3])
+    assert cross_entropy(X, labels, ignore_index=9) == alone
+    assert cross_entropy(X, labels, ignore_index=9, weight=np.ones(4)) == alone
+
+
 def test_out_is_filled_and_returned() -> None:
     out = np.empty((), np.float64)
     assert cross_entropy(X, Y, out=out) is out

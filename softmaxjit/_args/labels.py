@@ -26,6 +26,7 @@ class Labelled(NamedTuple):
     array: Array  # logits as given
     axis: int
     temperature: float | Array = 1.0  # one for all rows, or one for each
+    weighted: bool = False  # whether weights were given; otherwise all are 1
 
     @property
     def soft(self) -> bool:
@@ -55,7 +56,8 @@ def labelled_rows(
     if not isinstance(tau, float):
         tau = flat_rows(tau, (axis,), np.dtype(np.float64))
     rows = flat_rows(array, (axis,), dtype)
-    return Labelled(rows, n, classes, checked_weight(weight, n, dtype), shape, dtype, array, axis, tau)
+    weights, weighted = checked_weight(weight, n, dtype), weight is not None
+    return Labelled(rows, n, classes, weights, shape, dtype, array, axis, tau, weighted)
 
 
 def checked_class_axis(name: str, axis: Any, array: Array) -> int:

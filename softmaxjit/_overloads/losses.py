@@ -241,14 +241,14 @@ def check_fraction(value):
 
 
 def divisor_of(truth: Any, weights: Any, count: Any, total: Any) -> Any:
-    """Return what a sum of losses is divided by to be their mean."""
+    """Return what a sum of losses is divided by to be their mean, NaN for 0."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(divisor_of)
 def _divisor_of(truth, weights, count, total):
     if truth.dtype != types.int64:
-        return lambda truth, weights, count, total: np.float64(count)
+        return lambda truth, weights, count, total: np.float64(count) if count > 0 else np.nan
 
     def of_classes(truth, weights, count, total):
         each, result = np.zeros(count), np.empty(1)
@@ -256,7 +256,7 @@ def _divisor_of(truth, weights, count, total):
             if truth[row] >= 0:
                 each[row] = weights[truth[row]]
         total(each, result)
-        return result[0]
+        return result[0] if result[0] > 0.0 else np.nan
 
     return of_classes
 

@@ -137,7 +137,8 @@ def right_losses(
     each = ((q * (1 - np.longdouble(label_smoothing)) + np.longdouble(label_smoothing) / n) * w * minus).sum(axis=-1)
     each = np.where(counts, each, 0)
     divisor = rows if soft else w[labels[counts]].sum()
-    wanted = np.asarray({"none": each, "sum": each.sum(), "mean": each.sum() / divisor}[reduction])
+    mean = each.sum() / divisor if divisor else np.nan  # as PyTorch has it, though smoothing adds to the losses
+    wanted = np.asarray({"none": each, "sum": each.sum(), "mean": mean}[reduction])
     found = np.asarray(result)
     dtype = np.dtype("f8") if logits.dtype == "i8" else logits.dtype.newbyteorder("=")
     assert (found.dtype, found.shape) == (dtype, wanted.shape)
