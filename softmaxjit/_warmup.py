@@ -22,7 +22,7 @@ from ._cache import NoCache
 from ._carriers import CARRIERS
 from ._kernels.bins import bin_classes, bin_rows, error_of_classes, parts_of_brier
 from ._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
-from ._kernels.cross_entropy import cross_entropy_rows, tempered_rows, total_of
+from ._kernels.cross_entropy import tempered_rows, total_of
 from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from ._kernels.descent import descend
 from ._kernels.judgement import judge_answers, judge_logits, judge_probabilities
@@ -36,6 +36,7 @@ from ._plan import (
     COMPILED_DTYPES,
     GROUPED,
     KERNELS,
+    LABELLED,
     LONG,
     SHARED,
     SHARED_ROW,
@@ -45,9 +46,9 @@ from ._plan import (
     is_shared,
 )
 
-OPERATIONS = tuple(KERNELS)
-LABELLED = ("cross_entropy", "cross_entropy_and_grad", "calibration")  # what takes labels too
-ALL_OPERATIONS = OPERATIONS + LABELLED
+OPERATIONS = tuple(name for name in KERNELS if name not in LABELLED)
+OF_LABELS = (*LABELLED, "cross_entropy_and_grad", "calibration")
+ALL_OPERATIONS = OPERATIONS + OF_LABELS
 DTYPES = tuple(dtype.name for dtype in COMPILED_DTYPES)
 ALL_DTYPES = (*DTYPES, *CARRIERS)
 
@@ -93,7 +94,7 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     found = []
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
-        for operation in [operation for operation in operations if operation in KERNELS]:
+        for operation in [operation for operation in operations if operation in OPERATIONS]:
             for kernel in [table[operation] for table in (KERNELS, SHORT, GROUPED, ACROSS, LONG) if operation in table]:
                 found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]
             if is_shared(Facts(operation, dtype, 1, SHARED_ROW[dtype.itemsize])):
@@ -121,7 +122,8 @@ def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everythin
     of_losses = [(temperature, kind) for temperature in temperatures for kind in labels]
     found = []
     if "cross_entropy" in operations:
-        found += [Task(cross_entropy_rows, dtype, variant) for variant in of_losses]
+        kernels = [table["cross_entropy"] for table in (KERNELS, SHORT, GROUPED) if "cross_entropy" in table]
+        found += [Task(kernel, dtype, variant) for kernel in kernels for variant in of_losses]
     if "cross_entropy_and_grad" in operations and not is_carried:
         found += [Task(cross_entropy_and_grad_rows, dtype, variant) for variant in of_losses]
     if everything and not is_carried and {"cross_entropy", "cross_entropy_and_grad"} & {*operations}:
@@ -138,7 +140,7 @@ def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everythin
 
 def _tasks_of_float64(operations: Sequence[str]) -> list[Task]:
     """Return what operations on labelled rows need whatever the dtype of these."""
-    found = [Task(total_of, np.dtype(np.float64), ways=(False,))] if {*LABELLED} & {*operations} else []
+    found = [Task(total_of, np.dtype(np.float64), ways=(False,))] if {*OF_LABELS} & {*operations} else []
     if "calibration" in operations:
         alone = (bin_rows, error_of_classes, parts_of_brier, descend, draw_rows, judge_answers)
         found += [Task(kernel, np.dtype(np.float64), ways=(False,)) for kernel in alone]

@@ -141,8 +141,8 @@ def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool, l
         for shape, axis in shapes():
             call(np.ones(shape, dtype), axis, everything)
         if labelled:
-            for rows in (10, 1 << 15):
-                call_with_labels(np.ones((rows, 5), dtype), everything)
+            for rows, n in ((10, 5), (10, 50), (10, 500), (1 << 15, 5), (1 << 12, 50), (1 << 8, 500)):
+                call_with_labels(np.ones((rows, n), dtype), everything)
 
 
 def call(x: np.ndarray, axis: int, everything: bool) -> None:

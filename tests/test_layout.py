@@ -34,7 +34,7 @@ ARROWS = {
     "_simd": {"_jit", "_intrinsic", "_carriers"},
     "_kernels": {"_jit", "_simd"},
     "_plain": set(),
-    "_plan": {"_kernels", "_plain", "_jit", "_carriers"},
+    "_plan": {"_kernels", "_plain", "_plain_labelled", "_jit", "_carriers"},
     "_args": {"_recycled"},
     "_run": {"_args", "_plan", "_threads", "_pool", "_kernels", "_simd", "_jit", "_carriers"},
     "_plain_labelled": {"_plain"},

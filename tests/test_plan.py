@@ -85,6 +85,9 @@ def test_weights_have_their_kernel() -> None:
         ("logsumexp", np.float16, 40, 384),
         ("logsumexp", np.float32, 40, 384),
         ("logsumexp", np.float64, 20, 384),
+        ("cross_entropy", np.float16, 31, 384),
+        ("cross_entropy", np.float32, 31, 384),
+        ("cross_entropy", np.float64, 20, 384),
     ],
 )
 def test_short_rows_are_turned_into_lanes_and_longer_ones_go_in_groups(

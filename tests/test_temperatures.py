@@ -40,10 +40,9 @@ def test_one_for_each_row_comes_as_it_is() -> None:
 
 
 WAYS = [
-    *[(kernel, (n,)) for name, kernel in KERNELS.items() if name in ("softmax", "log_softmax") for n in (5, 100)],
-    *[(kernel, (5,)) for name, kernel in SHORT.items() if name != "logsumexp"],
-    *[(kernel, (60,)) for name, kernel in GROUPED.items() if name != "logsumexp"],
-    *[(kernel, (5, 20)) for name, kernel in ACROSS.items() if name != "logsumexp"],
+    (kernels[operation], lengths)
+    for kernels, lengths in ((KERNELS, (5,)), (KERNELS, (100,)), (SHORT, (5,)), (GROUPED, (60,)), (ACROSS, (5, 20)))
+    for operation in ("softmax", "log_softmax")
 ]
 
 

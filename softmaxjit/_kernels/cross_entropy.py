@@ -1,39 +1,40 @@
 """Cross-entropy of contiguous rows."""
 
+from typing import Any
+
 import numpy as np
 from numba import prange, types
 
 from .._jit import helper, kernel
-from .._simd.arithmetic import fma
+from .._simd.arithmetic import fma, like, magnitude, select
+from .._simd.lanes import widen
 from .._simd.memory import data_of
 from .ahead import ahead_of, are_far
 from .gradients import sum_of_products
 from .logsumexp import log_of_sum, start_of_log_row
 from .prepare import prepare_rows
+from .shift import by_temperature
 from .targets import NUMBERS, READ_NUMBERS, is_left_out, labels_like, target_of_row, weights_like
 from .temperature import settled, settled_at
 
 
 @helper
 def loss_of(largest, log, log_error, target, temperature):
-    """Return the cross-entropy of a row whose exponentials, relative to that of the maximum, have this logarithm."""
-    if not abs(largest) < np.inf:
-        return np.nan
-    low = target.distance_low / temperature + target.mass * log_error
-    return fma(target.mass, log, target.distance / temperature) + low
+    """Return the cross-entropy of a row whose exponentials, relative to that of the maximum, have this logarithm.
+
+    Or of a row in each lane.
+    """
+    low = by_temperature(target.distance_low, temperature) + target.mass * log_error
+    loss = fma(target.mass, log, by_temperature(target.distance, temperature)) + low
+    return select(magnitude(widen(largest)) < np.inf, loss, like(loss, np.nan))
 
 
-@kernel(
-    lambda x, out, temperature, labels: (
-        x,
-        types.intp,
-        temperature,
-        labels_like(x, labels),
-        weights_like(x),
-        types.float64,
-        NUMBERS,
-    )
-)
+def types_of_losses(x: Any, out: Any, temperature: Any, labels: Any) -> tuple[Any, ...]:
+    """Return the types of the arguments of a kernel of losses."""
+    return x, types.intp, temperature, labels_like(x, labels), weights_like(x), types.float64, NUMBERS
+
+
+@kernel(types_of_losses)
 def cross_entropy_rows(x, n, temperature, labels, weight, smoothing, losses):
     """Cross-entropy of every n consecutive elements of flat `x` with the labels, one number for each row."""
     tau = settled(temperature)

@@ -132,25 +132,25 @@ def extremes_of_group(x, first, count, n, places):
     return largest_of_each(numbers, 0), smallest_lane(smaller(low, low2))
 
 
-def settled_in_lanes(temperature: Any, first: Any, count: Any, places: Any, vector: Any) -> Any:
+def settled_in_lanes(temperature: Any, first: Any, count: Any, memory: Any, vector: Any) -> Any:
     """Return what is left of the temperatures of `count` rows: one, as it is settled, or in each lane that of a row."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(settled_in_lanes, inline=True)
-def _settled_in_lanes(temperature, first, count, places, vector):
+def _settled_in_lanes(temperature, first, count, memory, vector):
     if not isinstance(temperature, types.Array):
-        return lambda temperature, first, count, places, vector: temperature
+        return lambda temperature, first, count, memory, vector: temperature
     width = vector.lanes
 
-    def of_each(temperature, first, count, places, vector):
+    def of_each(temperature, first, count, memory, vector):
         if count == width:
             tau = load_float64(data_of(temperature), first, vector)
             if all_lanes(both(tau >= SMALLEST_TEMPERATURE, tau <= LARGEST_TEMPERATURE)):
                 return tau
         for k in range(width):
-            store_element(places.beside, k, remaining(temperature[first + smaller(k, count - 1)]))
-        return load_float64(places.beside, 0, vector)
+            store_element(memory, k, remaining(temperature[first + smaller(k, count - 1)]))
+        return load_float64(memory, 0, vector)
 
     return of_each
 
@@ -158,6 +158,6 @@ def _settled_in_lanes(temperature, first, count, places, vector):
 @helper
 def shift_of_group(x, first, count, n, temperature, farthest, places):
     """Return what is left of the temperatures of `count` rows from row `first` on, and their shifts."""
-    tau = settled_in_lanes(temperature, first, count, places, splat(x, 0))
+    tau = settled_in_lanes(temperature, first, count, places.beside, splat(x, 0))
     largest, smallest = extremes_of_group(x, first, count, n, places)
     return tau, row_shift(x, n, largest, splat(x, smallest), tau, farthest)

@@ -63,8 +63,10 @@ def sum_columns_of_others(tile, start, stride, n, steps, shift, precise, alone, 
 
 
 @helper
-def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory, upcoming):
-    """Return log(sum(exp((x - m) / temperature))) of rows, m their maxima, as float64 pairs."""
+def logs_of_columns(tile, start, stride, n, temperature, precise, memory, upcoming):
+    """Return the maxima m of rows, and log(sum(exp((x - m) / temperature))) as float64 pairs."""
+    largest = column_maxima(tile, start, stride, n)
+    shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
     steps = exp_steps(tile, temperature)
     unit, unit_error = largest_exp(tile, shift, temperature)
     rest, error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, False, memory, upcoming)
@@ -72,7 +74,7 @@ def log_of_sums(tile, start, stride, n, shift, temperature, precise, memory, upc
     if any_lane(too_small):
         only, only_error = sum_columns_of_others(tile, start, stride, n, steps, shift, precise, True, memory, None)
         rest, error = select(too_small, only, rest), select(too_small, only_error, error)
-    return log1p_of_ratio(tile, rest, error, unit, unit_error)
+    return (largest, *log1p_of_ratio(tile, rest, error, unit, unit_error))
 
 
 class Distances(NamedTuple):
@@ -117,9 +119,7 @@ def _are_tempered(tile, temperature):
 @helper
 def log_softmax_columns(tile, start, stride, n, temperature, memory, upcoming):
     """Return what is left to do with as many rows as a vector has lanes; in the tile nothing changes."""
-    largest = column_maxima(tile, start, stride, n)
-    shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
-    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, False, memory, upcoming)
+    largest, log, log_error = logs_of_columns(tile, start, stride, n, temperature, False, memory, upcoming)
     return Distances(output_of(tile, largest, log, log_error, temperature), are_tempered(tile, temperature))
 
 
@@ -136,9 +136,7 @@ def nan_columns(tile, start, stride, n):
 @helper
 def logsumexp_columns(tile, start, stride, n, temperature, memory, upcoming):
     """Log-sum-exp of as many rows as a vector has lanes, in place of their first elements."""
-    largest = column_maxima(tile, start, stride, n)
-    shift = shift_of_any_range(tile, largest, temperature, limits_of(tile).log_reach)
-    log, log_error = log_of_sums(tile, start, stride, n, shift, temperature, True, memory, upcoming)
+    largest, log, log_error = logs_of_columns(tile, start, stride, n, temperature, True, memory, upcoming)
     wide = widen(largest)
     infinite = magnitude(wide) == np.inf
     if any_lane(infinite):

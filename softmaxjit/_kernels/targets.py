@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, fma, select
+from .._simd.arithmetic import add_exactly, fma, like, magnitude, select
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_element, load_part
 from .._simd.vector import computed
@@ -52,8 +52,8 @@ class Target(NamedTuple):
 
 @helper
 def finite_or_zero(value, error):
-    """Return the error of a value, 0 of an infinite one, whose error is NaN."""
-    return error if abs(value) < np.inf else 0.0
+    """Return the error of a value, or of one in each lane, 0 of an infinite one, whose error is NaN."""
+    return select(magnitude(value) < np.inf, error, like(error, 0.0))
 
 
 def is_left_out(labels: Any, row: Any) -> Any:
@@ -85,18 +85,25 @@ def _target_of_row(x, labels, weight, row, n, largest, smoothing):
 
     def of_class(x, labels, weight, row, n, largest, smoothing):
         w = widen(weight[labels[row]]) * (1.0 - smoothing)
-        # Halved, which is exact, no difference overflows.
-        half, error = add_exactly(0.5 * widen(largest), -0.5 * widen(load_element(x, row * n + labels[row])))
-        if w == 0.0:
-            half = error = 0.0
-        high, low = 2.0 * w * half, 2.0 * w * finite_or_zero(half, error)
+        own = target_of_class(w, largest, load_element(x, row * n + labels[row]))
         if smoothing == 0.0:
-            return Target(high, low, w, w)
+            return own
         shared, shared_low, mass = sum_of_targets(x, None, weight, row * n, n, largest, 0.0, smoothing / n)
-        high, error = add_exactly(high, shared)
-        return Target(high, finite_or_zero(high, error) + (low + shared_low), w + mass, w)
+        high, error = add_exactly(own.distance, shared)
+        return Target(high, finite_or_zero(high, error) + (own.distance_low + shared_low), w + mass, w)
 
     return of_class
+
+
+@helper
+def target_of_class(w, largest, own):
+    """Return what a target `w`, that of the class whose logit is `own`, adds to a row; or of a row in each lane."""
+    # Halved, which is exact, no difference overflows.
+    half, error = add_exactly(0.5 * widen(largest), -0.5 * widen(own))
+    nothing_true = w == 0.0
+    half = select(nothing_true, like(half, 0.0), half)
+    error = select(nothing_true, like(half, 0.0), finite_or_zero(half, error))
+    return Target(2.0 * w * half, 2.0 * w * error, w, w)
 
 
 @helper

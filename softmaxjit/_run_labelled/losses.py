@@ -8,10 +8,11 @@ import numpy as np
 from .. import _plain_labelled
 from .._args.labels import Labelled
 from .._carriers import carried
-from .._kernels.cross_entropy import cross_entropy_rows, tempered_rows
+from .._kernels.cross_entropy import tempered_rows
 from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from .._kernels.rounding import rounded_copy
 from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, as_operand
+from .._plan import kernels_of_rows
 from .._recycled import new_array
 from . import Array, granted, has_kernel, kind_of_labels
 
@@ -26,7 +27,8 @@ def run_cross_entropy(rows: Labelled, smoothing: float, threads: int | None) -> 
     with granted(rows.x.size, threads) as number:
         rows = _prepared(rows, number > 1)
         temperature, kind = as_operand(rows.temperature)
-        kernel = cross_entropy_rows.compiled(rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1)
+        kernels = kernels_of_rows("cross_entropy", rows.x.dtype, losses.size, rows.n)
+        kernel = kernels["cross_entropy"].compiled(rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1)
         labels = carried(rows.labels) if rows.soft else rows.labels
         kernel(carried(rows.x), rows.n, temperature, labels, rows.weight, smoothing, losses)
     return losses
