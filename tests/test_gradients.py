@@ -411,6 +411,17 @@ def test_a_zero_probability_beside_a_huge_finite_sum(dtype: Any) -> None:
         assert result.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize(("dtype", "finite", "infinite"), [(np.float32, 88.2, 88.8), (np.float64, 709.3, 709.8)])
+def test_exponentials_beyond_the_largest_number_are_infinite(dtype: Any, finite: float, infinite: float) -> None:
+    for n in (1, 40):
+        logs = np.full((200, n), -np.inf, dtype)
+        logs[:, -1] = np.linspace(finite - 1, infinite + 1, 200)
+        result = log_softmax_vjp(logs, np.ones_like(logs) / n)[:, -1]
+        assert not np.isnan(result).any()
+        assert (np.isfinite(result) | (logs[:, -1] > finite)).all()
+        assert ((result == -np.inf) | (logs[:, -1] < infinite)).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_exponentials_below_the_smallest_normal_number_count_as_zero(dtype: Any) -> None:
     lowest = np.log(np.finfo(dtype).tiny)

@@ -14,7 +14,7 @@ from .._intrinsic import intrinsic
 from .halves import narrowed, widened
 from .masked import MaskedData, joined_parts, mask_address, parts_of, unless_masked
 from .parts import first_lanes, load_first, store_first
-from .vector import INT32, Vector, computed, constant, vector_of
+from .vector import INT32, Vector, computed, concatenated, constant, vector_of
 
 
 @intrinsic
@@ -219,6 +219,28 @@ def load(typingctx, array, index):
         return loaded(context, builder, array, *args)
 
     return vector_of(array.dtype)(array, types.intp), generate
+
+
+def loaded_halves(builder: Any, data: Any, index: Any) -> tuple[Any, Any]:
+    """Return a vector of float32 in memory as two of float64: converted from there one takes 1 operation, else 2.5."""
+    slim, wide = ir.VectorType(ir.FloatType(), 8), ir.VectorType(ir.DoubleType(), 8)
+    places = [builder.gep(data, [builder.add(index, index.type(k))]) for k in (0, 8)]
+    low, high = (builder.load(builder.bitcast(place, slim.as_pointer()), align=4) for place in places)
+    return builder.fpext(low, wide), builder.fpext(high, wide)
+
+
+@intrinsic
+def load_wide(typingctx, array, index):
+    """Return `load` in float64 lanes."""
+    result = Vector(types.float64, vector_of(array.dtype).lanes)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if array.dtype == types.float32 and isinstance(array, types.CPointer):
+            return concatenated(builder, *loaded_halves(builder, *args))
+        value = loaded(context, builder, array, *args)
+        return value if computed(array.dtype) == types.float64 else builder.fpext(value, context.get_value_type(result))
+
+    return result(array, types.intp), generate
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from numba.core import types
 from .._intrinsic import intrinsic
 from .._jit import compiled_as
 from .lanes import halves, widen
-from .memory import indices, lanes, loaded, store
+from .memory import indices, lanes, loaded, loaded_halves, store
 from .transpose import exchange
 from .vector import Vector, concatenated, vector_of
 
@@ -107,9 +107,9 @@ def sum_of_each(typingctx, memory, vector, lossy):
         def halved_once(k: int) -> Any:
             if memory.dtype == types.float64:
                 return line(k)
-            low, high = _widened_halves(builder, args[0], k * count)
+            low, high = loaded_halves(builder, args[0], ir.IntType(64)(k * count))
             if lossy.literal_value:
-                lost = _widened_halves(builder, args[0], (count + k) * count)
+                lost = loaded_halves(builder, args[0], ir.IntType(64)((count + k) * count))
                 low, high = builder.fadd(low, lost[0]), builder.fadd(high, lost[1])
             return builder.fadd(low, high)
 
@@ -126,11 +126,3 @@ def sum_of_each(typingctx, memory, vector, lossy):
         return context.make_tuple(builder, result, (total, context.get_constant(types.float64, 0.0)))
 
     return result(memory, vector, lossy), generate
-
-
-def _widened_halves(builder: Any, data: Any, index: int) -> tuple[Any, Any]:
-    """Return a vector of float32 in memory as two of float64: converted from there one takes 1 operation, else 2.5."""
-    low, high = (builder.gep(data, [ir.IntType(64)(index + k)]) for k in (0, 8))
-    slim, wide = ir.VectorType(ir.FloatType(), 8), ir.VectorType(ir.DoubleType(), 8)
-    parts = (builder.load(builder.bitcast(part, slim.as_pointer()), align=4) for part in (low, high))
-    return tuple(builder.fpext(part, wide) for part in parts)
