@@ -17,6 +17,7 @@ import numpy as np
 from numba.core import config
 
 from ._carriers import carrier_of
+from ._kernels.targets import CLASSES
 from ._kernels.temperature import LARGEST_TEMPERATURE, ONE_FOR_ALL, SMALLEST_TEMPERATURE
 from ._plan import (
     FEWEST_ROWS,
@@ -96,6 +97,8 @@ LOG_SOFTMAX = Entries("log_softmax", ONE_FOR_ALL)
 LOGSUMEXP = Entries("logsumexp")
 SOFTMAX_VJP = Entries("softmax_vjp", ONE_FOR_ALL)
 LOG_SOFTMAX_VJP = Entries("log_softmax_vjp", ONE_FOR_ALL)
+CROSS_ENTROPY = Entries("cross_entropy", ONE_FOR_ALL, CLASSES)
+CROSS_ENTROPY_AND_GRAD = Entries("cross_entropy_and_grad", ONE_FOR_ALL, CLASSES)
 
 
 def entries_of_several(n: int) -> dict[str, Entries]:
@@ -104,6 +107,8 @@ def entries_of_several(n: int) -> dict[str, Entries]:
         "softmax": Entries("softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=n),
         "log_softmax": Entries("log_softmax", ONE_FOR_ALL, rows=FEWEST_ROWS, n=n),
         "logsumexp": Entries("logsumexp", rows=FEWEST_ROWS, n=n),
+        "cross_entropy": Entries("cross_entropy", ONE_FOR_ALL, CLASSES, rows=FEWEST_ROWS, n=n),
+        "cross_entropy_and_grad": Entries("cross_entropy_and_grad", ONE_FOR_ALL, CLASSES, rows=FEWEST_ROWS, n=n),
     }
 
 

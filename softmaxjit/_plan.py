@@ -11,6 +11,9 @@ from ._carriers import carrier_of
 from ._jit import Kernel
 from ._kernels.across import softmax_across
 from ._kernels.cross_entropy import cross_entropy_rows
+from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
+from ._kernels.cross_entropy_grad_grouped_rows import cross_entropy_and_grad_grouped_rows
+from ._kernels.cross_entropy_grad_short_rows import cross_entropy_and_grad_short_rows
 from ._kernels.cross_entropy_of_several import cross_entropy_grouped_rows, cross_entropy_short_rows
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.grouped_rows import softmax_grouped_rows
@@ -34,6 +37,7 @@ KERNELS = {
     "softmax_vjp": softmax_vjp_rows,
     "log_softmax_vjp": log_softmax_vjp_rows,
     "cross_entropy": cross_entropy_rows,
+    "cross_entropy_and_grad": cross_entropy_and_grad_rows,
 }
 WEIGHTED = {"logsumexp": weighted_logsumexp_rows}
 SHORT = {
@@ -41,19 +45,21 @@ SHORT = {
     "log_softmax": log_softmax_short_rows,
     "logsumexp": logsumexp_short_rows,
     "cross_entropy": cross_entropy_short_rows,
+    "cross_entropy_and_grad": cross_entropy_and_grad_short_rows,
 }
 GROUPED = {
     "softmax": softmax_grouped_rows,
     "log_softmax": log_softmax_grouped_rows,
     "logsumexp": logsumexp_grouped_rows,
     "cross_entropy": cross_entropy_grouped_rows,
+    "cross_entropy_and_grad": cross_entropy_and_grad_grouped_rows,
 }
 ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
 LONG = {"softmax": softmax_long_rows, "log_softmax": log_softmax_long_rows, "logsumexp": logsumexp_long_rows}
 SHARED = {"softmax": softmax_shared_rows, "log_softmax": log_softmax_shared_rows, "logsumexp": logsumexp_shared_rows}
-LABELLED = ("cross_entropy",)  # what takes labels, and is run by `_run_labelled`
+LABELLED = ("cross_entropy", "cross_entropy_and_grad")  # what takes labels, and is run by `_run_labelled`
 PLAIN: dict[str, Callable[..., Any]] = {
-    name: getattr(_plain_labelled if name in LABELLED else _plain, name) for name in KERNELS
+    name: _plain_labelled.cross_entropy if name in LABELLED else getattr(_plain, name) for name in KERNELS
 }
 
 COMPILED_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -81,12 +87,14 @@ PARTS_PER_THREAD = 2
 # others share).  A row that does not fill its last vector takes longest in groups, so that each bound is in the middle
 # of a stretch where it depends on the length; log_softmax of 32 took 1.05 to 1.2.
 # Cross-entropy, code for AVX-512 and AVX2: of 28, 32 and 36 float32 1.07, 1.12 and 0.95; 0.99, 1.0 and 0.91, of 15, 20
-# and 24 float64 1.11, 1.06 and 1.19; 0.91, 0.85 and 1.03.
+# and 24 float64 1.11, 1.06 and 1.19; 0.91, 0.85 and 1.03; with its gradient of 24, 28 and 32 float32 0.87, 0.96 and
+# 1.03; 0.90, 1.01 and 1.14, of 20, 24 and 32 float64 0.79, 0.82 and 1.12; 0.92, 1.13 and more.
 SHORT_ROW = {
     "softmax": {4: 30, 8: 23},
     "log_softmax": {4: 31, 8: 14},
     "logsumexp": {4: 40, 8: 20},
     "cross_entropy": {4: 31, 8: 20},
+    "cross_entropy_and_grad": {4: 30, 8: 23},
 }
 
 # Longer ones go in groups up to so many.  Of the time one by one (the same runs; after the semicolon code for AVX2),
@@ -96,12 +104,15 @@ SHORT_ROW = {
 # 0.81 and 0.92; 0.62, 0.74, 0.91 and 1.02, float64 0.45, 0.60, 0.87 and 0.89; 0.66, 0.86, 0.99 and 0.93; logsumexp of
 # 128, 256 and 384 float32 0.46, 0.72 and 0.85; 0.67, 0.85 and 0.95, float64 0.69, 0.83 and 0.90; 0.82, 0.91 and 0.95.
 # Cross-entropy of 32, 64, 128, 256 and 384 float32 0.23, 0.29, 0.45, 0.63 and 0.80, with AVX2 of 64, 150, 256 and 384
-# 0.48, 0.67, 0.81 and 0.94; of 64, 150 and 384 float64 0.43, 0.61 and 0.80; 0.70, 0.85 and 0.99.
+# 0.48, 0.67, 0.81 and 0.94; of 64, 150 and 384 float64 0.43, 0.61 and 0.80; 0.70, 0.85 and 0.99.  With its gradient of
+# 32, 100, 256 and 384 float32 0.32, 0.44, 0.65 and 0.84; 0.42, 0.51, 0.74 and 0.93, from the third level 256 0.77; of
+# 64, 150 and 256 float64 0.66, 0.79 and 0.85; 0.76, 0.86 and 1.01.
 GROUPED_ROW = {
     "softmax": {4: 160, 8: 128},
     "log_softmax": {4: 256, 8: 256},
     "logsumexp": {4: 384, 8: 384},
     "cross_entropy": {4: 384, 8: 384},
+    "cross_entropy_and_grad": {4: 256, 8: 160},
 }
 
 # So many of them at least: a tile costs as much as 6 to 9 rows one by one whether it is full or not, what is done once

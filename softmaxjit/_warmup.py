@@ -23,7 +23,6 @@ from ._carriers import CARRIERS
 from ._kernels.bins import bin_classes, bin_rows, error_of_classes, parts_of_brier
 from ._kernels.bootstrap import draw_rows, resample_bins, resample_masses, resample_means
 from ._kernels.cross_entropy import tempered_rows, total_of
-from ._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from ._kernels.descent import descend
 from ._kernels.judgement import judge_answers, judge_logits, judge_probabilities
 from ._kernels.likelihood import labelled_distances, likelihood_rows
@@ -47,7 +46,7 @@ from ._plan import (
 )
 
 OPERATIONS = tuple(name for name in KERNELS if name not in LABELLED)
-OF_LABELS = (*LABELLED, "cross_entropy_and_grad", "calibration")
+OF_LABELS = (*LABELLED, "calibration")
 ALL_OPERATIONS = OPERATIONS + OF_LABELS
 DTYPES = tuple(dtype.name for dtype in COMPILED_DTYPES)
 ALL_DTYPES = (*DTYPES, *CARRIERS)
@@ -121,11 +120,10 @@ def _labelled_tasks(operations: Sequence[str], dtype: "np.dtype[Any]", everythin
     labels = (CLASSES, PROBABILITIES) if everything else (CLASSES,)
     of_losses = [(temperature, kind) for temperature in temperatures for kind in labels]
     found = []
-    if "cross_entropy" in operations:
-        kernels = [table["cross_entropy"] for table in (KERNELS, SHORT, GROUPED) if "cross_entropy" in table]
-        found += [Task(kernel, dtype, variant) for kernel in kernels for variant in of_losses]
-    if "cross_entropy_and_grad" in operations and not is_carried:
-        found += [Task(cross_entropy_and_grad_rows, dtype, variant) for variant in of_losses]
+    for operation in LABELLED if not is_carried else ("cross_entropy",):
+        if operation in operations:
+            kernels = [table[operation] for table in (KERNELS, SHORT, GROUPED) if operation in table]
+            found += [Task(kernel, dtype, variant) for kernel in kernels for variant in of_losses]
     if everything and not is_carried and {"cross_entropy", "cross_entropy_and_grad"} & {*operations}:
         found += [Task(tempered_rows, dtype, (kind,)) for kind in (ONE_OF_ANY_RANGE, ONE_FOR_EACH_ROW)]
     if "cross_entropy_and_grad" in operations and is_carried:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _args
+from . import _direct_labelled as _direct
 from ._args import labels as _labels
 from ._args.labels import Labelled
 from ._run_labelled import losses as _run
@@ -94,14 +95,20 @@ def cross_entropy(
     >>> cross_entropy(logits, [0, 2], reduction="none").round(4)
     array([0.2395, 3.0949])
     """
+    given = logits, labels, axis, temperature, weight, ignore_index, label_smoothing, threads
+    if out is None and type(reduction) is str and reduction in REDUCTIONS and _direct.are_plain(*given):
+        losses = _direct.losses_of(logits, labels, temperature)
+        if losses is not None:
+            divisor = float(losses.size) if reduction == "mean" else 1.0
+            return _reduced(losses, labels.shape, reduction, divisor, logits.dtype)
     rows, smoothing = _checked(logits, labels, axis, temperature, weight, ignore_index, label_smoothing, reduction)
-    result = _args.result_array(out, rows.shape if reduction == "none" else (), rows.dtype)
+    target = None if out is None else _args.result_array(out, rows.shape if reduction == "none" else (), rows.dtype)
     losses = _run.run_cross_entropy(rows, smoothing, _args.checked_threads(threads))
-    with np.errstate(all="ignore"):  # float16 overflows to infinity
-        result[...] = _reduced(losses, rows, reduction)
-    if out is not None:
-        return out
-    return result if result.ndim else result[()]
+    result = _reduced(losses, rows.shape, reduction, _divisor(rows, reduction), rows.dtype)
+    if target is None:
+        return result
+    target[...] = result
+    return out
 
 
 def cross_entropy_and_grad(
@@ -158,16 +165,21 @@ def cross_entropy_and_grad(
     >>> loss.round(4), grad.round(4)
     (np.float64(0.2395), array([[-0.213 ,  0.1065,  0.1065]]))
     """
+    given = logits, labels, axis, temperature, weight, ignore_index, label_smoothing, threads
+    if type(reduction) is str and reduction in REDUCTIONS and _direct.are_plain(*given):
+        divisor = float(labels.size) if reduction == "mean" else 1.0
+        found = _direct.losses_and_gradient_of(logits, labels, temperature, 1.0 / divisor, out)
+        if found is not None:
+            return _reduced(found[0], labels.shape, reduction, divisor, logits.dtype), found[1]
     rows, smoothing = _checked(logits, labels, axis, temperature, weight, ignore_index, label_smoothing, reduction)
     result = _args.result_array(out, rows.array.shape, rows.dtype)
-    scale = 1.0 / _divisor(rows) if reduction == "mean" else 1.0
+    divisor = _divisor(rows, reduction)
     rows, target = _labels.gradient_rows(rows, result)
     number = _args.checked_threads(threads)
-    losses = _run.run_cross_entropy_and_grad(rows, smoothing, scale, target, number)
+    losses = _run.run_cross_entropy_and_grad(rows, smoothing, 1.0 / divisor, target, number)
     _labels.put_gradient(rows, _run.rounded(target, result.dtype, number), result)
-    with np.errstate(all="ignore"):
-        loss = np.asarray(_reduced(losses, rows, reduction)).astype(result.dtype)
-    return (loss if loss.ndim else loss[()]), (result if out is None else out)
+    loss = _reduced(losses, rows.shape, reduction, divisor, result.dtype)
+    return loss, (result if out is None else out)
 
 
 def _checked(
@@ -188,8 +200,10 @@ def _checked(
     return _labels.labelled_rows("logits", logits, labels, axis, weight, ignore_index, temperature), smoothing
 
 
-def _divisor(rows: Labelled) -> float:
-    """Return what a sum of losses is divided by to be their mean, NaN for 0."""
+def _divisor(rows: Labelled, reduction: str) -> float:
+    """Return what a sum of losses is divided by: for their mean the number of rows or their weight, NaN for 0."""
+    if reduction != "mean":
+        return 1.0
     if rows.soft:
         return float(math.prod(rows.shape)) or math.nan
     counts = rows.labels >= 0
@@ -200,9 +214,11 @@ def _divisor(rows: Labelled) -> float:
     return float(_total(weight)) or math.nan
 
 
-def _reduced(losses: Any, rows: Labelled, reduction: str) -> Any:
-    """Return losses, their sum or their mean."""
-    if reduction == "none":
-        return losses.reshape(rows.shape)
-    total = _total(losses)
-    return total if reduction == "sum" else total / _divisor(rows)
+def _reduced(losses: Any, shape: tuple[int, ...], reduction: str, divisor: float, dtype: Any) -> Any:
+    """Return losses, their sum or their mean, in a dtype."""
+    reduced = losses.reshape(shape) if reduction == "none" else _total(losses) / divisor
+    if reduction != "none" and -1.0 < reduced < 1e4:  # nothing overflows, which `errstate` would take a microsecond for
+        return dtype.type(reduced)
+    with np.errstate(all="ignore"):  # float16 overflows to infinity
+        result = np.asarray(reduced).astype(dtype)
+    return result if result.ndim else result[()]

@@ -12,6 +12,8 @@ import pytest
 from softmaxjit._kernels.bins import CLASS_SUMS, bin_classes
 from softmaxjit._kernels.cross_entropy import cross_entropy_rows
 from softmaxjit._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
+from softmaxjit._kernels.cross_entropy_grad_grouped_rows import cross_entropy_and_grad_grouped_rows
+from softmaxjit._kernels.cross_entropy_grad_short_rows import cross_entropy_and_grad_short_rows
 from softmaxjit._kernels.cross_entropy_of_several import cross_entropy_grouped_rows, cross_entropy_short_rows
 from softmaxjit._kernels.judgement import judge_logits, judge_probabilities
 from softmaxjit._kernels.likelihood import labelled_distances, likelihood_rows
@@ -50,6 +52,19 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "cross_entropy_and_grad_rows": lambda a: cross_entropy_and_grad_rows.compiled(a.dtype, ONE_FOR_ALL, CLASSES)(
         a.x, a.n, 1.5, a.labels, a.weight, 0.1, 0.5, a.numbers, a.out
     ),
+    "cross_entropy_and_grad_short_rows": lambda a: cross_entropy_and_grad_short_rows.compiled(
+        a.dtype, ONE_FOR_ALL, CLASSES
+    )(a.x, a.n, 1.5, a.labels, a.weight, 0.0, 0.5, a.numbers, a.out),
+    "cross_entropy_and_grad_short_rows of probabilities": lambda a: cross_entropy_and_grad_short_rows.compiled(
+        a.dtype, ONE_FOR_ALL, PROBABILITIES
+    )(a.x, a.n, 1.5, a.p, a.weight, 0.1, 0.5, a.numbers, a.out),
+    "cross_entropy_and_grad_grouped_rows": lambda a: (
+        cross_entropy_and_grad_grouped_rows.compiled(a.dtype, ONE_FOR_ALL, CLASSES)(
+            a.x, a.n, 1.5, a.labels, a.weight, 0.0, 0.5, a.numbers, a.out
+        )
+        if a.n >= 16
+        else None  # rows fill a vector
+    ),
     "labelled_distances": lambda a: labelled_distances.compiled(a.dtype, CLASSES)(
         a.x, a.n, a.labels, a.weight, a.numbers, a.others[:0], a.sums
     ),
@@ -74,6 +89,8 @@ GROUPS = (
     ("cross_entropy_rows", "cross_entropy_rows of probabilities"),
     ("cross_entropy_short_rows", "cross_entropy_short_rows of probabilities"),
     ("cross_entropy_grouped_rows", "cross_entropy_grouped_rows of probabilities"),
+    ("cross_entropy_and_grad_short_rows", "cross_entropy_and_grad_short_rows of probabilities"),
+    ("cross_entropy_and_grad_grouped_rows",),
     ("cross_entropy_and_grad_rows", "vector_scaling_rows"),
     ("labelled_distances", "labelled_distances of probabilities", "likelihood_rows"),
     ("judge_logits", "judge_probabilities", "bin_classes"),

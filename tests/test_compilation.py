@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import softmaxjit
-from softmaxjit import _direct, _jit, _threads, _warmup, calibration, warmup
+from softmaxjit import _direct, _direct_labelled, _jit, _run_labelled, _threads, _warmup, calibration, warmup
 from softmaxjit.__main__ import main
 
 from .children import run
@@ -101,7 +101,7 @@ def test_after_warmup_nothing_compiles_here_in_a_fork_and_in_the_next_process(tm
 
 
 @pytest.fixture
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]]:
     """Return the list of kernels that are asked for from now on, and have none of them compile or run.
 
     What they could write of these dtypes becomes what callers can work with.
@@ -125,7 +125,10 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(_jit.Kernel, "entry", entry)
     for name in ("same_shape", "reduced", "two_operands"):
         monkeypatch.setattr(_direct, name, lambda *_: None)  # all calls go the long way, to the same kernels
-    return found
+    monkeypatch.setattr(_direct_labelled, "are_plain", lambda *_: False)
+    _run_labelled._entry_of_total.cache_clear()
+    yield found
+    _run_labelled._entry_of_total.cache_clear()
 
 
 def shapes() -> Iterator[tuple[tuple[int, ...], int]]:

@@ -88,6 +88,8 @@ def test_weights_have_their_kernel() -> None:
         ("cross_entropy", np.float16, 31, 384),
         ("cross_entropy", np.float32, 31, 384),
         ("cross_entropy", np.float64, 20, 384),
+        ("cross_entropy_and_grad", np.float32, 30, 256),
+        ("cross_entropy_and_grad", np.float64, 23, 160),
     ],
 )
 def test_short_rows_are_turned_into_lanes_and_longer_ones_go_in_groups(

@@ -1,12 +1,12 @@
 """Cross-entropy of contiguous rows with its gradient: the exponentials of a row serve both."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import fma, multiply_exactly, select
+from .._simd.arithmetic import both, fma, like, multiply_exactly, select
 from .._simd.lanes import widen
 from .._simd.memory import (
     data_of,
@@ -22,18 +22,26 @@ from .._simd.memory import (
     store_part,
 )
 from .ahead import ahead_of, are_far
-from .cross_entropy import loss_of
+from .cross_entropy import loss_of, types_of_losses
 from .logsumexp import log1p_of_ratio
 from .others import is_too_small
 from .partial import add_term, nothing, pair_of
 from .shift import largest_exp
 from .softmax import inverse_of, scale_row, start_of_softmax_row
 from .sums import lanes_like, scaled, sum_row
-from .targets import NUMBERS, is_left_out, labels_like, share, target_of_row, weights_like
+from .targets import NUMBERS, is_left_out, share, target_of_row
 from .temperature import settled, settled_at, temperature_at
 
-# Factors with which products of a row without care stay normal, and with which those of one with care stay finite.
-_SMALLEST_PLAIN, _LARGEST_CAREFUL = 2.0**-26, 2.0**32
+# Factors from which on products of a plain row stay normal, and those of a row with care would not stay finite.
+_SMALLEST_PLAIN, _SMALLEST_HUGE = 2.0**-26, 2.0**32
+
+
+class OwnTerm(NamedTuple):
+    """What is subtracted from the gradient at the class that is true, or of a row in each lane."""
+
+    value: Any
+    difference: Any  # what then is left, where it is known better than by subtracting
+    is_known: Any  # 1 where it is, else 0
 
 
 @helper
@@ -94,10 +102,16 @@ def subtract_targets(out, labels, weight, start, n, keep, spread):
 def put_probabilities(out, start, n, factor, total, error, plain):
     """Make `factor` times probabilities of a row's exponentials, `total` being their sum."""
     high, low = factor_of(out, total, error, factor)
-    if (plain and factor >= _SMALLEST_PLAIN) or factor > _LARGEST_CAREFUL:
+    if takes_no_care(plain, factor) == 1.0:
         scale_row(out, start, n, high, low, True, out)
     else:
         scale_row(out, start, n, high, low, False, out)
+
+
+@helper
+def takes_no_care(plain, factor):
+    """Return 1 where exponentials of a row, plain or not, are scaled without care, else 0; or of one in each lane."""
+    return select(factor >= (_SMALLEST_PLAIN if plain else _SMALLEST_HUGE), like(factor, 1.0), like(factor, 0.0))
 
 
 @helper
@@ -108,21 +122,42 @@ def put_zeros(out, start, n):
 
 
 @helper
-def rest_of_sum(x, out, start, n, shift, steps, total, error, missing, unit, unit_error):
-    """Return the sum of a row's exponentials, which are stored, without that of its maximum."""
-    rest = (total - unit) + (error + (missing - unit_error))
-    if rest >= unit:
-        return rest
-    # Short of that, the roundings of the sum would count in the loss.
-    _, u, scale = scaled(splat(x, shift.largest), steps, shift, False)
-    largest_term = lanes_like(shift.largest, fma(u, scale, scale))
-    # NaN, which no term equals, where none was raised.
-    lowest, _, _ = scaled(splat(x, -np.inf), steps, shift, False)
-    lowest_term = lanes_like(shift.largest, lowest)
-    rest = sum_of_stored_others(out, start, n, largest_term, lowest_term, False)
-    if is_too_small(x, rest, unit, False):
-        return sum_of_stored_others(out, start, n, largest_term, lowest_term, True)
+def rest_of_sum(total, error, missing, unit, unit_error):
+    """Return the sum of a row's exponentials without that of its maximum, or of one in each lane."""
+    return (total - unit) + (error + (missing - unit_error))
+
+
+@helper
+def stored_rest(terms, start, n, steps, shift, unit):
+    """Return what `rest_of_sum` does from stored exponentials, where the roundings of their sum would count."""
+    largest_term, lowest_term = terms_of_extremes(terms, steps, shift)
+    rest = sum_of_stored_others(terms, start, n, largest_term, lowest_term, False)
+    if is_too_small(terms, rest, unit, False):
+        return sum_of_stored_others(terms, start, n, largest_term, lowest_term, True)
     return rest
+
+
+@helper
+def terms_of_extremes(terms, steps, shift):
+    """Return the exponential of a row's maximum and that of what was raised to the lowest, or of one in each lane.
+
+    The latter is NaN, which no term equals, where none was raised.
+    """
+    _, u, scale = scaled(splat(terms, shift.largest), steps, shift, False)
+    lowest, _, _ = scaled(splat(terms, -np.inf), steps, shift, False)
+    return lanes_like(shift.largest, fma(u, scale, scale)), lanes_like(shift.largest, lowest)
+
+
+@helper
+def own_term(target, smoothing, factor, rest, unit):
+    """Return what is subtracted at the class that is true, or of a row in each lane.
+
+    Where it is the maximum, its probability is next to 1, from which subtracting 1 would leave its rounding error.
+    """
+    value = target.scaled * factor
+    is_known = both(target.distance == 0.0, rest < unit)
+    known = select(is_known, like(rest, 1.0 if smoothing == 0.0 else 0.0), like(rest, 0.0))
+    return OwnTerm(value, -value * (rest / (unit + rest)), known)
 
 
 @helper
@@ -134,55 +169,48 @@ def loss_and_gradient_of_row(x, row, n, tau, labels, weight, smoothing, factor, 
     target = target_of_row(x, labels, weight, row, n, largest, smoothing)  # before `out`, which may be x, is written
     unit, unit_error = largest_exp(x, shift, tau)
     total, error = sum_row(x, start, n, steps, shift, False, out, ahead)
-    rest = rest_of_sum(out, out, start, n, shift, steps, total, error, missing, unit, unit_error)
+    rest = rest_of_sum(total, error, missing, unit, unit_error)
+    if not rest >= unit:
+        rest = stored_rest(out, start, n, steps, shift, unit)
     log, log_error = log1p_of_ratio(out, rest, 0.0, unit, unit_error)
     put_probabilities(out, start, n, target.mass * factor, total, error + missing, shift.plain)
-    subtract_truth(out, labels, weight, row, n, target, smoothing, factor, rest, unit)
+    own = own_term(target, smoothing, factor, rest, unit)
+    subtract_truth(out, labels, weight, row, n, smoothing, factor, own)
     return loss_of(largest, log, log_error, target, tau)
 
 
 def subtract_truth(
-    out: Any, labels: Any, weight: Any, row: Any, n: Any, target: Any, smoothing: Any, factor: Any, rest: Any, unit: Any
+    out: Any, labels: Any, weight: Any, row: Any, n: Any, smoothing: Any, factor: Any, own: OwnTerm
 ) -> None:
     """Subtract from a row of ``mass factor`` times probabilities what is true times `factor`."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(subtract_truth, inline=True)
-def _subtract_truth(out, labels, weight, row, n, target, smoothing, factor, rest, unit):
+def _subtract_truth(out, labels, weight, row, n, smoothing, factor, own):
     if labels.dtype != types.int64:
 
-        def of_probabilities(out, labels, weight, row, n, target, smoothing, factor, rest, unit):
+        def of_probabilities(out, labels, weight, row, n, smoothing, factor, own):
             subtract_targets(out, labels, weight, row * n, n, (1.0 - smoothing) * factor, smoothing / n * factor)
 
         return of_probabilities
 
-    def of_class(out, labels, weight, row, n, target, smoothing, factor, rest, unit):
+    def of_class(out, labels, weight, row, n, smoothing, factor, own):
         if smoothing != 0.0:
             subtract_targets(out, None, weight, row * n, n, 0.0, smoothing / n * factor)
         i = row * n + labels[row]
-        if smoothing == 0.0 and target.distance == 0.0 and rest < unit:
-            # The probability is next to 1, from which subtracting 1 would leave its rounding error.
-            store_element(out, i, -target.scaled * factor * (rest / (unit + rest)))
-        else:
-            store_element(out, i, widen(load_element(out, i)) - target.scaled * factor)
+        left = own.difference if own.is_known == 1.0 else widen(load_element(out, i)) - own.value
+        store_element(out, i, left)
 
     return of_class
 
 
-@kernel(
-    lambda x, out, temperature, labels: (
-        x,
-        types.intp,
-        temperature,
-        labels_like(x, labels),
-        weights_like(x),
-        types.float64,
-        types.float64,
-        NUMBERS,
-        out,
-    )
-)
+def types_of_gradients(x: Any, out: Any, temperature: Any, labels: Any) -> tuple[Any, ...]:
+    """Return the types of the arguments of a kernel of gradients."""
+    return (*types_of_losses(x, out, temperature, labels)[:-1], types.float64, NUMBERS, out)
+
+
+@kernel(types_of_gradients)
 def cross_entropy_and_grad_rows(x, n, temperature, labels, weight, smoothing, scale, losses, out):
     """`cross_entropy_rows`, and `scale` times the gradient of each loss into `out`, which may be `x`."""
     tau = settled(temperature)

@@ -27,9 +27,9 @@ from .groups import (
     size_of_sums,
 )
 from .prepare import prepared
-from .shift import limits_of
+from .shift import largest_exp, limits_of
 from .softmax import inverse_of, scaled_element
-from .sums import missing_from_largest, partials_of_rest, sum_fours
+from .sums import missing_from_unit, partials_of_rest, sum_fours
 from .temperature import settled
 from .tiles import aligned, rows_of_block, tile_of
 
@@ -38,8 +38,11 @@ class StartOfGroup(NamedTuple):
     """What the sums of a group need, and what they lack."""
 
     of_sums: Any  # steps and shift, with a row in each lane where rows differ
+    unit: Any  # the exponential of the maximum, as a pair
+    unit_error: Any
     missing: Any  # see `missing_from_largest`
     plain: Any  # whether all rows are; see `Shift`
+    temperature: Any
 
 
 @helper
@@ -60,7 +63,9 @@ def start_of_group(x, first, count, n, temperature, places):
     tau, shift = shift_of_group(x, first, count, n, temperature, limits_of(x).reach, places)
     steps = exp_steps(x, tau)
     of_sums = keep_for_sums(x, steps, shift, places)
-    return StartOfGroup(of_sums, missing_from_largest(x, steps, shift, tau), all_lanes(shift.plain))
+    unit, unit_error = largest_exp(x, shift, tau)
+    missing = missing_from_unit(x, steps, shift, unit, unit_error)
+    return StartOfGroup(of_sums, unit, unit_error, missing, all_lanes(shift.plain), tau)
 
 
 @helper
@@ -97,24 +102,28 @@ def sum_group(x, first, count, n, of_sums, places, reached, terms, ahead):
 @helper
 def scale_group(terms, first, count, n, scaling, places, plain, out):
     """Write the results of rows of at least a vector, the last of which overlaps the one before."""
-    width = lanes(terms)
-    limits = limits_of(terms)
-    unscale = splat(terms, 1.0 / limits.headroom)
-    smallest = splat(terms, limits.smallest)
     for k in range(count):
         each = for_result(terms, scaling, k, places)
-        high, low = splat(terms, each.high), splat(terms, each.low)
-        if plain:
-            high, low = high * unscale, low * unscale
         start = (first + k) * n
-        own = counted_from(terms, start - k * padded(terms, n))
-        i, end = start, start + n
-        while i + width <= end:
-            store_normal(out, i, scaled_element(load(own, i), high, low, smallest, unscale, plain))
-            i += width
-        if i < end:
-            i = end - width
-            store_normal(out, i, scaled_element(load(own, i), high, low, smallest, unscale, plain))
+        scale_terms(counted_from(terms, start - k * padded(terms, n)), start, n, each.high, each.low, plain, out)
+
+
+@helper
+def scale_terms(terms, start, n, high, low, plain, out):
+    """`scale_row`, of at least a vector, the last of which overlaps the one before: what is written may not be read."""
+    width = lanes(terms)
+    limits = limits_of(terms)
+    unscale, smallest = splat(terms, 1.0 / limits.headroom), splat(terms, limits.smallest)
+    high, low = splat(terms, high), splat(terms, low)
+    if plain:
+        high, low = high * unscale, low * unscale
+    i, end = start, start + n
+    while i + width <= end:
+        store_normal(out, i, scaled_element(load(terms, i), high, low, smallest, unscale, plain))
+        i += width
+    if i < end:
+        i = end - width
+        store_normal(out, i, scaled_element(load(terms, i), high, low, smallest, unscale, plain))
 
 
 @helper

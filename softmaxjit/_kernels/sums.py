@@ -129,9 +129,15 @@ def missing_from_largest(x, steps, shift, temperature):
 
     In a confident row its error, up to 1.5 ulp, is that of the whole sum and so of every other probability.
     """
-    value, error = largest_exp(x, shift, temperature)
+    unit, unit_error = largest_exp(x, shift, temperature)
+    return missing_from_unit(x, steps, shift, unit, unit_error)
+
+
+@helper
+def missing_from_unit(x, steps, shift, unit, unit_error):
+    """Return what `missing_from_largest` does, from what `largest_exp` returns."""
     summed, _, _ = scaled(splat(x, shift.largest), steps, shift, False)
-    return (value - widen(lanes_like(shift.largest, summed))) + error
+    return (unit - widen(lanes_like(shift.largest, summed))) + unit_error
 
 
 def lanes_like(value: Any, vector: Any) -> Any:

@@ -11,7 +11,7 @@ from .._simd.lanes import widen
 from .._simd.memory import data_of, lanes, load, load_element, load_float64, splat, store, store_element
 from .targets import Target, is_left_out, target_of_class, target_of_row
 
-FIELDS = 3  # of targets that are found row by row: the distance, what it lost, the mass
+FIELDS = len(Target._fields)
 LEFT_OUT_MASS = -1.0  # of rows that do not count
 
 
@@ -22,7 +22,7 @@ class Truth(NamedTuple):
     weight: Any
     smoothing: Any
     numbers: Any  # a vector of the dtype in which rows are computed
-    beside: Any  # FIELDS vectors of float64
+    beside: Any  # FIELDS vectors of float64, in which then losses and what makes gradients lies
 
 
 @helper
@@ -75,18 +75,23 @@ def targets_by_row(x, first, count, n, largest, truth):
     for k in range(count):
         row = first + k
         if is_left_out(truth.labels, row):
-            put_target(truth.beside, width, k, 0.0, 0.0, LEFT_OUT_MASS)
+            put_target(truth.beside, width, k, Target(0.0, 0.0, LEFT_OUT_MASS, 0.0))
         else:
             own = load_element(truth.numbers, k)
             target = target_of_row(x, truth.labels, truth.weight, row, n, own, truth.smoothing)
-            put_target(truth.beside, width, k, target.distance, target.distance_low, target.mass)
-    mass = load_float64(truth.beside, 2 * width, largest)
-    return Target(load_float64(truth.beside, 0, largest), load_float64(truth.beside, width, largest), mass, mass)
+            put_target(truth.beside, width, k, target)
+    return Target(
+        load_float64(truth.beside, 0, largest),
+        load_float64(truth.beside, width, largest),
+        load_float64(truth.beside, 2 * width, largest),
+        load_float64(truth.beside, 3 * width, largest),
+    )
 
 
 @helper
-def put_target(beside, width, k, distance, distance_low, mass):
+def put_target(beside, width, k, target):
     """Keep the target of row k."""
-    store_element(beside, k, distance)
-    store_element(beside, width + k, distance_low)
-    store_element(beside, 2 * width + k, mass)
+    store_element(beside, k, target.distance)
+    store_element(beside, width + k, target.distance_low)
+    store_element(beside, 2 * width + k, target.mass)
+    store_element(beside, 3 * width + k, target.scaled)

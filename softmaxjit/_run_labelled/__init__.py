@@ -1,6 +1,8 @@
 """Run kernels on labelled rows, in parallel where it pays."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,5 +42,11 @@ def total(numbers: Array) -> Any:
     if numbers.dtype != FLOAT64 or config.DISABLE_JIT:
         return numbers.sum()
     result = np.empty(1)
-    total_of.compiled(FLOAT64)(numbers, result)
+    _entry_of_total()(numbers, result)
     return result[0]
+
+
+@cache
+def _entry_of_total() -> Callable[..., None]:
+    """Return what runs `total_of`, of which only contiguous numbers are taken, in one dimension."""
+    return total_of.entry(FLOAT64)

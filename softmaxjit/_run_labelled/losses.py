@@ -9,7 +9,6 @@ from .. import _plain_labelled
 from .._args.labels import Labelled
 from .._carriers import carried
 from .._kernels.cross_entropy import tempered_rows
-from .._kernels.cross_entropy_grad import cross_entropy_and_grad_rows
 from .._kernels.rounding import rounded_copy
 from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, as_operand
 from .._plan import kernels_of_rows
@@ -48,7 +47,10 @@ def run_cross_entropy_and_grad(
     with granted(rows.x.size, threads) as number:
         rows = _prepared(rows, number > 1)
         temperature, kind = as_operand(rows.temperature)
-        kernel = cross_entropy_and_grad_rows.compiled(rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1)
+        kernels = kernels_of_rows("cross_entropy_and_grad", rows.x.dtype, losses.size, rows.n)
+        kernel = kernels["cross_entropy_and_grad"].compiled(
+            rows.x.dtype, kind, kind_of_labels(rows), parallel=number > 1
+        )
         kernel(rows.x, rows.n, temperature, rows.labels, rows.weight, smoothing, scale, losses, target)
     return losses
 

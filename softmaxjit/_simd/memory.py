@@ -235,7 +235,7 @@ def load_wide(typingctx, array, index):
     result = Vector(types.float64, vector_of(array.dtype).lanes)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if array.dtype == types.float32 and isinstance(array, types.CPointer):
+        if array.dtype == types.float32 and not isinstance(array, MaskedData):
             return concatenated(builder, *loaded_halves(builder, *args))
         value = loaded(context, builder, array, *args)
         return value if computed(array.dtype) == types.float64 else builder.fpext(value, context.get_value_type(result))
