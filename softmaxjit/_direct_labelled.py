@@ -43,7 +43,8 @@ def are_plain(
         return False
     shape, flags, others = logits.shape, logits.flags, labels.flags
     return (
-        0 < logits.size < PARALLEL_ELEMENTS
+        shape != ()
+        and 0 < logits.size < PARALLEL_ELEMENTS
         and logits.dtype in COMPILED_DTYPES
         and labels.dtype == INT64
         and labels.shape == shape[:-1]

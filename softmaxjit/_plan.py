@@ -57,7 +57,8 @@ GROUPED = {
 ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
 LONG = {"softmax": softmax_long_rows, "log_softmax": log_softmax_long_rows, "logsumexp": logsumexp_long_rows}
 SHARED = {"softmax": softmax_shared_rows, "log_softmax": log_softmax_shared_rows, "logsumexp": logsumexp_shared_rows}
-LABELLED = ("cross_entropy", "cross_entropy_and_grad")  # what takes labels, and is run by `_run_labelled`
+# What takes labels, and is run by `_run_labelled`; in plain NumPy both are one function, which returns gradients too.
+LABELLED = ("cross_entropy", "cross_entropy_and_grad")
 PLAIN: dict[str, Callable[..., Any]] = {
     name: _plain_labelled.cross_entropy if name in LABELLED else getattr(_plain, name) for name in KERNELS
 }
@@ -86,9 +87,10 @@ PARTS_PER_THREAD = 2
 # 1.08, logsumexp of 17, 20 and 24 0.88, 0.96 and 1.12 (65536 elements, medians of 21 interleaved runs on one core that
 # others share).  A row that does not fill its last vector takes longest in groups, so that each bound is in the middle
 # of a stretch where it depends on the length; log_softmax of 32 took 1.05 to 1.2.
-# Cross-entropy, code for AVX-512 and AVX2: of 28, 32 and 36 float32 1.07, 1.12 and 0.95; 0.99, 1.0 and 0.91, of 15, 20
-# and 24 float64 1.11, 1.06 and 1.19; 0.91, 0.85 and 1.03; with its gradient of 24, 28 and 32 float32 0.87, 0.96 and
-# 1.03; 0.90, 1.01 and 1.14, of 20, 24 and 32 float64 0.79, 0.82 and 1.12; 0.92, 1.13 and more.
+# Cross-entropy, code for AVX-512 and, after the semicolon, for AVX2, between which bounds are a compromise: of 28, 32
+# and 36 float32 1.07, 1.12 and 0.95; 0.99, 1.0 and 0.91, of 15, 20 and 24 float64 1.11, 1.06 and 1.19; 0.91, 0.85,
+# 1.03; with its gradient of 24, 28 and 32 float32 0.87, 0.96 and 1.03; 0.90, 1.01 and 1.14, of 20, 24 and 32 float64
+# 0.79, 0.82 and 1.12; 0.92, 1.13 and more.
 SHORT_ROW = {
     "softmax": {4: 30, 8: 23},
     "log_softmax": {4: 31, 8: 14},

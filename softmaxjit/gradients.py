@@ -129,8 +129,9 @@ def log_softmax_vjp(
     -----
     At most 4 ulp of :math:`(|\bar{l}_i| + e^{l_i} |\sum_j \bar{l}_j|) / \tau` from the exact value of the formula; the
     sum is as good as exact, as in `softmax_vjp`, unless it overflows on the way.  An exponential below the smallest
-    normal number counts as 0, as that of -inf.  The same bits for any number of threads.  NaN and infinities give what
-    they give in the formula.  A large result does not own its memory: see `softmax`.
+    normal number counts as 0, as that of -inf; one within half an octave of the largest number, of a logarithm above
+    88.37 in float32 and 709.43 in float64, as infinite.  The same bits for any number of threads.  NaN and infinities
+    give what they give in the formula.  A large result does not own its memory: see `softmax`.
 
     References
     ----------

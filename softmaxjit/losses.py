@@ -6,8 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _args
-from . import _direct_labelled as _direct
+from . import _args, _direct_labelled
 from ._args import labels as _labels
 from ._args.labels import Labelled
 from ._run_labelled import losses as _run
@@ -96,8 +95,8 @@ def cross_entropy(
     array([0.2395, 3.0949])
     """
     given = logits, labels, axis, temperature, weight, ignore_index, label_smoothing, threads
-    if out is None and type(reduction) is str and reduction in REDUCTIONS and _direct.are_plain(*given):
-        losses = _direct.losses_of(logits, labels, temperature)
+    if out is None and type(reduction) is str and reduction in REDUCTIONS and _direct_labelled.are_plain(*given):
+        losses = _direct_labelled.losses_of(logits, labels, temperature)
         if losses is not None:
             divisor = float(losses.size) if reduction == "mean" else 1.0
             return _reduced(losses, labels.shape, reduction, divisor, logits.dtype)
@@ -166,9 +165,9 @@ def cross_entropy_and_grad(
     (np.float64(0.2395), array([[-0.213 ,  0.1065,  0.1065]]))
     """
     given = logits, labels, axis, temperature, weight, ignore_index, label_smoothing, threads
-    if type(reduction) is str and reduction in REDUCTIONS and _direct.are_plain(*given):
+    if type(reduction) is str and reduction in REDUCTIONS and _direct_labelled.are_plain(*given):
         divisor = float(labels.size) if reduction == "mean" else 1.0
-        found = _direct.losses_and_gradient_of(logits, labels, temperature, 1.0 / divisor, out)
+        found = _direct_labelled.losses_and_gradient_of(logits, labels, temperature, 1.0 / divisor, out)
         if found is not None:
             return _reduced(found[0], labels.shape, reduction, divisor, logits.dtype), found[1]
     rows, smoothing = _checked(logits, labels, axis, temperature, weight, ignore_index, label_smoothing, reduction)
@@ -216,9 +215,7 @@ def _divisor(rows: Labelled, reduction: str) -> float:
 
 def _reduced(losses: Any, shape: tuple[int, ...], reduction: str, divisor: float, dtype: Any) -> Any:
     """Return losses, their sum or their mean, in a dtype."""
-    reduced = losses.reshape(shape) if reduction == "none" else _total(losses) / divisor
-    if reduction != "none" and -1.0 < reduced < 1e4:  # nothing overflows, which `errstate` would take a microsecond for
-        return dtype.type(reduced)
-    with np.errstate(all="ignore"):  # float16 overflows to infinity
-        result = np.asarray(reduced).astype(dtype)
+    with np.errstate(all="ignore"):
+        reduced = losses.reshape(shape) if reduction == "none" else _total(losses) / divisor
+        result = np.asarray(reduced).astype(dtype, copy=False)
     return result if result.ndim else result[()]

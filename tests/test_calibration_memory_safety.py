@@ -30,6 +30,12 @@ ROWS = 3
 LENGTHS = (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 2049)
 BINS = 3
 
+
+def fills_a_vector(a: Any) -> bool:
+    """Whether rows do, as groups whose rows are written take no others."""
+    return bool(a.n * a.dtype.itemsize >= 64)
+
+
 CALLS: dict[str, Callable[[Any], Any]] = {
     "cross_entropy_rows": lambda a: cross_entropy_rows.compiled(a.dtype, ONE_FOR_ALL, CLASSES)(
         a.x, a.n, 1.5, a.labels, a.weight, 0.1, a.numbers
@@ -62,8 +68,15 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         cross_entropy_and_grad_grouped_rows.compiled(a.dtype, ONE_FOR_ALL, CLASSES)(
             a.x, a.n, 1.5, a.labels, a.weight, 0.0, 0.5, a.numbers, a.out
         )
-        if a.n >= 16
-        else None  # rows fill a vector
+        if fills_a_vector(a)
+        else None
+    ),
+    "cross_entropy_and_grad_grouped_rows of probabilities": lambda a: (
+        cross_entropy_and_grad_grouped_rows.compiled(a.dtype, ONE_FOR_ALL, PROBABILITIES)(
+            a.x, a.n, 1.5, a.p, a.weight, 0.1, 0.5, a.numbers, a.out
+        )
+        if fills_a_vector(a)
+        else None
     ),
     "labelled_distances": lambda a: labelled_distances.compiled(a.dtype, CLASSES)(
         a.x, a.n, a.labels, a.weight, a.numbers, a.others[:0], a.sums
@@ -90,7 +103,7 @@ GROUPS = (
     ("cross_entropy_short_rows", "cross_entropy_short_rows of probabilities"),
     ("cross_entropy_grouped_rows", "cross_entropy_grouped_rows of probabilities"),
     ("cross_entropy_and_grad_short_rows", "cross_entropy_and_grad_short_rows of probabilities"),
-    ("cross_entropy_and_grad_grouped_rows",),
+    ("cross_entropy_and_grad_grouped_rows", "cross_entropy_and_grad_grouped_rows of probabilities"),
     ("cross_entropy_and_grad_rows", "vector_scaling_rows"),
     ("labelled_distances", "labelled_distances of probabilities", "likelihood_rows"),
     ("judge_logits", "judge_probabilities", "bin_classes"),

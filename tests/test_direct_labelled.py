@@ -137,13 +137,11 @@ def test_labels_in_the_memory_of_the_gradient_are_read_before_it_is_written() ->
     assert_same_bits(cross_entropy_and_grad(x, labels, out=out)[1], expected)
 
 
-def test_losses_beyond_the_dtype_are_infinite_without_a_warning() -> None:
+def test_a_sum_beyond_the_dtype_is_infinite_without_a_warning() -> None:
     x = np.zeros((5, 10), np.float32)
     x[:, 0] = np.finfo(np.float32).max
-    for reduction in REDUCTIONS:
-        losses = cross_entropy(x, np.array([1, 0, 1, 1, 1]), reduction=reduction)
-        assert (losses > 1e38).any()
     assert cross_entropy(x, np.full(5, 1), reduction="sum") == np.inf
+    assert cross_entropy(x, np.full(5, 1)) == np.finfo(np.float32).max
 
 
 def test_weights_that_are_kept_cannot_be_written() -> None:

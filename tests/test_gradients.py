@@ -411,15 +411,28 @@ def test_a_zero_probability_beside_a_huge_finite_sum(dtype: Any) -> None:
         assert result.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(("dtype", "finite", "infinite"), [(np.float32, 88.2, 88.8), (np.float64, 709.3, 709.8)])
-def test_exponentials_beyond_the_largest_number_are_infinite(dtype: Any, finite: float, infinite: float) -> None:
+@pytest.mark.parametrize(("dtype", "highest"), [(np.float32, 88.37), (np.float64, 709.43)])
+def test_exponentials_next_to_the_largest_number_are_infinite(dtype: Any, highest: float) -> None:
     for n in (1, 40):
         logs = np.full((200, n), -np.inf, dtype)
-        logs[:, -1] = np.linspace(finite - 1, infinite + 1, 200)
-        result = log_softmax_vjp(logs, np.ones_like(logs) / n)[:, -1]
+        logs[:, -1] = np.linspace(highest - 1, highest + 1, 200)
+        exact = -np.exp(logs[:, -1].astype(np.longdouble)) / n
+        cotangent = np.full_like(logs, 1 / n**2)
+        result = log_softmax_vjp(logs, cotangent)[:, -1]
+        beyond = logs[:, -1] > highest + 0.01
+        assert (result[beyond] == -np.inf).all()
+        within = logs[:, -1] < highest
+        np.testing.assert_allclose(result[within], exact[within].astype(dtype), rtol=4 * np.finfo(dtype).eps)
         assert not np.isnan(result).any()
-        assert (np.isfinite(result) | (logs[:, -1] > finite)).all()
-        assert ((result == -np.inf) | (logs[:, -1] < infinite)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_where_one_class_is_certain_nothing_is_left_of_its_gradient(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    for n in (2, 17, 40):
+        logs, cotangent = np.full((200, n), -np.inf, dtype), np.zeros((200, n), dtype)
+        logs[:, 0], cotangent[:, 0] = 0, rng.standard_normal(200)
+        assert (log_softmax_vjp(logs, cotangent) == 0).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -271,6 +271,44 @@ def test_nothing_to_average_is_nan_and_nothing_to_sum_is_0() -> None:
     assert grad.shape == (0, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nothing_is_raised_where_numpy_is_told_to_raise(dtype: Any) -> None:
+    small, large = np.array([[0, -16], [0, -120], [0, -800]], dtype), np.array([[0, np.finfo(dtype).max]], dtype)
+    with np.errstate(all="raise"):
+        for reduction in ("mean", "sum", "none"):
+            cross_entropy(small[1:], np.array([0, 0]), reduction=reduction)
+            for x in (*small[:, np.newaxis], large):
+                cross_entropy(x, np.array([0]), reduction=reduction)
+                cross_entropy(x, [0], reduction=reduction)
+                cross_entropy_and_grad(x, np.array([0]), reduction=reduction)
+                cross_entropy_and_grad(x, [0], reduction=reduction, weight=[1e-3, 1.0], label_smoothing=0.9)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 2, 40])
+@pytest.mark.parametrize("n", [2, 10, 40, 300])
+def test_what_lies_in_the_memory_of_the_gradient_is_read_before_it_is_written(n: int, rows: int, dtype: Any) -> None:
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((rows, n)).astype(dtype)
+    classes, probabilities = rng.integers(n, size=rows), rng.dirichlet(np.ones(n), rows).astype(dtype)
+    weight, temperature = rng.uniform(0.5, 2, n).astype(dtype), rng.uniform(0.5, 2, (rows, 1))
+    for name, given, labels in (
+        ("labels", probabilities, probabilities),
+        ("weight", weight, classes),
+        ("temperature", temperature, classes),
+    ):
+        arguments = {"labels": labels, "weight": weight, "temperature": temperature, "label_smoothing": 0.1}
+        expected = cross_entropy_and_grad(x, **arguments)
+        memory = np.zeros(x.size * 8, np.uint8)
+        inside = memory[: given.nbytes].view(given.dtype).reshape(given.shape)
+        inside[...] = given
+        out = memory[: x.nbytes].view(dtype).reshape(x.shape)
+        loss, grad = cross_entropy_and_grad(x, **{**arguments, name: inside}, out=out)
+        assert grad is out
+        assert_same_bits(np.asarray(loss), np.asarray(expected[0]))
+        assert_same_bits(grad, expected[1])
+
+
 def test_a_mean_is_nan_where_no_label_has_weight() -> None:
     """As PyTorch has it, though with smoothing other classes add to the losses."""
     weight = [0.0, 1.0, 1.0, 0.0]
@@ -318,6 +356,17 @@ WRONG = [
     ({"ignore_index": 0.5}, TypeError, "ignore_index is 0.5; accepted are None and integers"),
     ({"weight": [1, 2]}, ValueError, "weight has shape (2,); accepted is (4,), one for each class"),
     ({"weight": [1, 2, -1, 0]}, ValueError, "weight holds -1 at 2; accepted are finite numbers from 0"),
+    ({"logits": X[0], "labels": np.array(4)}, ValueError, "labels is 4; accepted are classes from 0 to 3"),
+    (
+        {"logits": np.array(1.0), "labels": np.array(0)},
+        ValueError,
+        "logits has shape (); accepted are arrays with an axis",
+    ),
+    (
+        {"logits": X.astype(np.float32), "weight": [1, 2, 1e300, 0]},
+        ValueError,
+        "weight holds 1e+300 at 2; accepted are finite numbers of float32 from 0",
+    ),
     ({"weight": [1, 2, np.nan, 0]}, ValueError, "weight holds nan at 2; accepted are finite numbers from 0"),
     ({"label_smoothing": 1.5}, ValueError, "label_smoothing is 1.5; accepted are numbers from 0 to 1"),
     ({"label_smoothing": "x"}, TypeError, "label_smoothing is 'x'; accepted are numbers from 0 to 1"),

@@ -96,6 +96,8 @@ def check_classes(labels: Array, shape: tuple[int, ...], n: int, ignored: int | 
     bad = (labels < 0) | (labels >= n)
     if counts is not None:
         bad &= counts
+    if bad.any() and not labels.shape:
+        raise ValueError(f"labels is {labels}; accepted are classes from 0 to {n - 1}")
     if bad.any():
         place = tuple(int(k[0]) for k in np.nonzero(bad))
         position = place[0] if len(place) == 1 else place
@@ -141,7 +143,15 @@ def checked_weight(weight: Any, n: int, dtype: "np.dtype[Any]") -> Array:
     array = unmasked("weight", weight)
     if array.shape != (n,):
         raise ValueError(f"weight has shape {array.shape}; accepted is ({n},), one for each class")
-    return np.ascontiguousarray(not_negative("weight", array), computed)
+    not_negative("weight", array)
+    with np.errstate(over="ignore"):
+        weights = np.ascontiguousarray(array, computed)
+    largest = int(weights.argmax()) if n else 0
+    if n and not weights[largest] < math.inf:
+        raise ValueError(
+            f"weight holds {array[largest]} at {largest}; accepted are finite numbers of {computed} from 0"
+        )
+    return weights
 
 
 def checked_sample_weight(weight: Any, shape: tuple[int, ...]) -> Array | None:
@@ -198,8 +208,18 @@ def gradient_rows(rows: Labelled, result: Array) -> tuple[Labelled, Array]:
     if result.dtype != dtype or not ordered.flags.carray:
         return rows, new_array((rows.x.size,), dtype)
     target = ordered.reshape(-1)
-    x = unspoilt(rows.x, target)
-    return rows._replace(x=x, labels=unspoilt(rows.labels, target), weight=unspoilt(rows.weight, target)), target
+    tau = rows.temperature
+    return rows._replace(
+        x=unspoilt(rows.x, target),
+        labels=apart(rows.labels, target),
+        weight=apart(rows.weight, target),
+        temperature=tau if isinstance(tau, float) else apart(tau, target),
+    ), target
+
+
+def apart(array: Array, target: Array) -> Array:
+    """Return an array, a copy where it may share memory with the target."""
+    return new_copy(array, array.dtype) if np.may_share_memory(array, target) else array
 
 
 def put_gradient(rows: Labelled, target: Array, result: Array) -> None:

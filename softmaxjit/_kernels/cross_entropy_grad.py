@@ -152,12 +152,13 @@ def terms_of_extremes(terms, steps, shift):
 def own_term(target, smoothing, factor, rest, unit):
     """Return what is subtracted at the class that is true, or of a row in each lane.
 
-    Where it is the maximum, its probability is next to 1, from which subtracting 1 would leave its rounding error.
+    Where it is the maximum, its probability is next to 1, from which subtracting 1 would leave its rounding error.  The
+    difference is known unless labels are smoothed, by which other terms come to it.
     """
     value = target.scaled * factor
-    is_known = both(target.distance == 0.0, rest < unit)
-    known = select(is_known, like(rest, 1.0 if smoothing == 0.0 else 0.0), like(rest, 0.0))
-    return OwnTerm(value, -value * (rest / (unit + rest)), known)
+    is_sure = select(both(target.distance == 0.0, rest < unit), like(rest, 1.0), like(rest, 0.0))
+    is_known = is_sure if smoothing == 0.0 else like(rest, 0.0)
+    return OwnTerm(value, -value * (rest / (unit + rest)), is_known)
 
 
 @helper

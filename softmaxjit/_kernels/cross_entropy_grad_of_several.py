@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import like, select
+from .._simd.arithmetic import like
 from .._simd.memory import (
     lanes,
     load_element,
@@ -26,8 +26,8 @@ from .cross_entropy_grad import (
 from .logsumexp import log1p_of_ratio
 from .prepare import temperatures_of
 from .targets import is_left_out
+from .targets_in_lanes import put_losses
 from .temperature import temperature_at
-from .tiles import copy_elements
 
 KEPT = 1 + len(OwnTerm._fields)  # numbers of each row, its factor the first
 
@@ -65,11 +65,9 @@ def put_losses_and_terms(x, first, count, largest, rest, unit, unit_error, targe
     """Write the losses of `count` rows from row `first` on, and keep what is to be subtracted from their gradients."""
     width = lanes(x)
     log, log_error = log1p_of_ratio(x, rest, like(rest, 0.0), unit, unit_error)
-    loss = loss_of(largest, log, log_error, target, tau)
-    store_float64(kept, 0, select(target.mass < 0.0, like(loss, 0.0), loss))
-    copy_elements(kept, 0, losses, first, count)
+    put_losses(first, count, target, loss_of(largest, log, log_error, target, tau), kept, losses)
     own = own_term(target, truth.smoothing, factor, rest, unit)
-    store_float64(kept, 0, like(loss, factor))
+    store_float64(kept, 0, like(own.value, factor))
     store_float64(kept, width, own.value)
     store_float64(kept, 2 * width, own.difference)
     store_float64(kept, 3 * width, own.is_known)

@@ -6,8 +6,8 @@ Both find the logarithms of as many rows as a vector has lanes, which are then c
 from numba import prange
 
 from .._jit import helper, kernel
-from .._simd.arithmetic import like, select, smaller
-from .._simd.memory import counted_from, data_of, keep_until_here, lanes, splat, store_float64
+from .._simd.arithmetic import smaller
+from .._simd.memory import counted_from, data_of, keep_until_here, lanes, splat
 from .ahead import ahead_of_tiles, are_far
 from .columns import partials
 from .cross_entropy import loss_of, types_of_losses
@@ -23,19 +23,10 @@ from .groups import (
 from .log_columns import logs_of_columns
 from .log_grouped_rows import log_of_group, memory_of_sums, start_of_log_group
 from .short_rows import finish_tile
-from .targets_in_lanes import memory_of_targets, targets_in_lanes, truth_of
+from .targets_in_lanes import memory_of_targets, put_losses, targets_in_lanes, truth_of
 from .temperature import settled
-from .tiles import aligned, clear_lanes, copy_elements, rows_of_block, tile_of
+from .tiles import aligned, clear_lanes, rows_of_block, tile_of
 from .turning import fill_tile_of_rows
-
-
-@helper
-def put_losses(x, first, count, n, largest, log, log_error, temperature, truth, losses):
-    """Write the losses of `count` rows from row `first` on, a row in each lane of what is known of them."""
-    target = targets_in_lanes(x, first, count, n, largest, truth)
-    loss = loss_of(largest, log, log_error, target, temperature)
-    store_float64(truth.beside, 0, select(target.mass < 0.0, like(loss, 0.0), loss))
-    copy_elements(truth.beside, 0, losses, first, count)
 
 
 @helper
@@ -57,7 +48,8 @@ def losses_of_tiles(x, first, last, rows, n, temperature, labels, weight, smooth
         if row + width < last:
             fill_tile_of_rows(x, row + width, last, rows, n, other, copy)
         finish_tile(tile, n, 0, None, x, row * n, ahead)
-        put_losses(x, row, count, n, largest, log, log_error, tau, truth, losses)
+        target = targets_in_lanes(x, row, count, n, largest, truth)
+        put_losses(row, count, target, loss_of(largest, log, log_error, target, tau), truth.beside, losses)
         tile, other = other, tile
     keep_until_here(memory_of_tiles)
     keep_until_here(memory_of_copy)
@@ -83,7 +75,8 @@ def losses_of_groups(x, first, last, n, temperature, labels, weight, smoothing, 
         if row + group < last:
             count_of_next = smaller(group, last - row - group)
             begun = start_of_log_group(x, row + group, count_of_next, n, temperature, False, places)
-        put_losses(x, row, count, n, largest, log, log_error, tau, truth, losses)
+        target = targets_in_lanes(x, row, count, n, largest, truth)
+        put_losses(row, count, target, loss_of(largest, log, log_error, target, tau), truth.beside, losses)
     keep_until_here(memory)
     keep_until_here(sums)
     keep_until_here(memory_of_float64)

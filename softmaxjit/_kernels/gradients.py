@@ -6,26 +6,20 @@ they are float64, in which a product is exact; for float64 every rounding error 
 row nor the cancelling of its terms costs accuracy.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import add_exactly, fma, larger, like, multiply_exactly, select, smaller
-from .._simd.exp_scaled import FACTOR, HEADROOM, exp_magic, exp_scaled, exp_steps
+from .._simd.arithmetic import add_exactly, fma, multiply_exactly, select
+from .._simd.exp import exp_or_zero
 from .._simd.lanes import narrow, widen
 from .._simd.memory import data_of, element_like, lanes, load, load_part, load_wide, splat, store, store_part
 from .._simd.prefetch import prefetch
-from .._simd.vector import computed
 from .ahead import ahead_of, are_far, ask
 from .partial import nothing, pair_of
 from .temperature import temperature_at
-
-# Logarithms of the smallest normal numbers.  What lies below counts as -inf, so that no exponential is subnormal.
-_LOWEST_LOG = {types.float32: np.float32(-87.33654), types.float64: -708.3964185322641}
-# What lies above counts as inf: `exp_scaled` of half an octave more is NaN.
-_HIGHEST_LOG = {types.float32: np.float32(88.29), types.float64: 709.4}
 
 _HUGE = 2.0**100  # subtracting less than it never overflows, in float32 or float64
 _LARGEST = float(np.finfo(np.float64).max)
@@ -150,57 +144,22 @@ def log_softmax_vjp_row(log_probs, cotangent, start, n, total, temperature, out,
     """
     width = lanes(out)
     i, end = start, start + n
-    exponential = exponential_of_log(out)
-    by_factor = element_like(out, total * (1.0 / exponential.factor))
     while i + width <= end:
         ask(log_probs, i, ahead)
         if ahead.read != 0:
             prefetch(cotangent, i + ahead.read)
-        p = probability(load(log_probs, i), exponential)
-        store(out, i, log_softmax_vjp_element(p, load(cotangent, i), by_factor, temperature, plain))
+        store(out, i, log_softmax_vjp_element(load(log_probs, i), load(cotangent, i), total, temperature, plain))
         i += width
     if i < end:
-        p = probability(load_part(log_probs, i, end - i, 0), exponential)
-        g = load_part(cotangent, i, end - i, 0)
-        store_part(out, i, end - i, log_softmax_vjp_element(p, g, by_factor, temperature, plain))
+        v, g = load_part(log_probs, i, end - i, 0), load_part(cotangent, i, end - i, 0)
+        store_part(out, i, end - i, log_softmax_vjp_element(v, g, total, temperature, plain))
 
 
 @helper
-def log_softmax_vjp_element(p, g, total, temperature, plain):
-    """Return (g - p * total) / temperature."""
-    difference = fma(-p, total, g)
+def log_softmax_vjp_element(v, g, total, temperature, plain):
+    """Return (g - exp(v) * total) / temperature."""
+    difference = fma(-exp_or_zero(v), total, g)
     return difference if plain else quotient(difference, temperature)
-
-
-class ExponentialOfLog(NamedTuple):
-    """What exponentials of logarithms of probabilities are made of: `exp_scaled` without a shift."""
-
-    steps: Any
-    magic: Any
-    factor: Any  # of each, as of `exp_scaled`
-    lowest: Any  # what lies below counts as -inf
-    highest: Any  # what lies above counts as inf
-
-
-def exponential_of_log(x: Any) -> ExponentialOfLog:
-    """Return what exponentials of elements in the dtype of `x` are made of."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(exponential_of_log, inline=True)
-def _exponential_of_log(x):
-    element = computed(x.dtype)
-    lowest, highest, octaves = _LOWEST_LOG[element], _HIGHEST_LOG[element], float(HEADROOM[element])
-    factor = FACTOR if element == types.float32 else 1.0
-    return lambda x: ExponentialOfLog(exp_steps(x, 1.0), exp_magic(x, octaves), factor, lowest, highest)
-
-
-@helper
-def probability(v, exponential):
-    """Return exp(v) times the factor, 0 below the smallest normal number."""
-    kept = smaller(exponential.highest, larger(exponential.lowest, v))  # in this order a NaN stays
-    e, _, _ = exp_scaled(kept, exponential.steps, exponential.magic)
-    return select(v > exponential.highest, like(v, np.inf), select(v < exponential.lowest, 0, e))
 
 
 @kernel(lambda x, out, temperature: (x, x, types.intp, temperature, out), counted=False)
@@ -212,7 +171,7 @@ def log_softmax_vjp_rows(log_probs, cotangent, n, temperature, out):
         logs, g, result = data_of(log_probs), data_of(cotangent), data_of(out)
         ahead = ahead_of(g, n, far, result)
         high, low = sum_of_products(None, g, start, n)
-        total = high + low if abs(high) < np.inf else high
+        total = element_like(result, high + low if abs(high) < np.inf else high)
         tau = temperature_at(temperature, row)
         if tau == 1.0:
             log_softmax_vjp_row(logs, g, start, n, total, tau, result, True, ahead)

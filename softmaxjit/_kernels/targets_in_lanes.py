@@ -6,13 +6,14 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import larger
+from .._simd.arithmetic import larger, like, select
 from .._simd.lanes import widen
-from .._simd.memory import data_of, lanes, load, load_element, load_float64, splat, store, store_element
+from .._simd.memory import data_of, lanes, load, load_element, load_float64, splat, store, store_element, store_float64
 from .targets import Target, is_left_out, target_of_class, target_of_row
+from .tiles import copy_elements
 
 FIELDS = len(Target._fields)
-LEFT_OUT_MASS = -1.0  # of rows that do not count
+LEFT_OUT_MASS = -1.0  # of rows that do not count; that of all others is not negative
 
 
 class Truth(NamedTuple):
@@ -22,7 +23,7 @@ class Truth(NamedTuple):
     weight: Any
     smoothing: Any
     numbers: Any  # a vector of the dtype in which rows are computed
-    beside: Any  # FIELDS vectors of float64, in which then losses and what makes gradients lies
+    beside: Any  # FIELDS vectors of float64
 
 
 @helper
@@ -77,8 +78,8 @@ def targets_by_row(x, first, count, n, largest, truth):
         if is_left_out(truth.labels, row):
             put_target(truth.beside, width, k, Target(0.0, 0.0, LEFT_OUT_MASS, 0.0))
         else:
-            own = load_element(truth.numbers, k)
-            target = target_of_row(x, truth.labels, truth.weight, row, n, own, truth.smoothing)
+            maximum = load_element(truth.numbers, k)
+            target = target_of_row(x, truth.labels, truth.weight, row, n, maximum, truth.smoothing)
             put_target(truth.beside, width, k, target)
     return Target(
         load_float64(truth.beside, 0, largest),
@@ -95,3 +96,10 @@ def put_target(beside, width, k, target):
     store_element(beside, width + k, target.distance_low)
     store_element(beside, 2 * width + k, target.mass)
     store_element(beside, 3 * width + k, target.scaled)
+
+
+@helper
+def put_losses(first, count, target, loss, memory, losses):
+    """Write the losses of `count` rows from row `first` on, 0 for those that do not count."""
+    store_float64(memory, 0, select(target.mass < 0.0, like(loss, 0.0), loss))
+    copy_elements(memory, 0, losses, first, count)

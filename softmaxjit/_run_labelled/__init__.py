@@ -38,11 +38,11 @@ def kind_of_labels(rows: Labelled) -> Any:
 
 
 def total(numbers: Array) -> Any:
-    """Return the sum of numbers, in a fixed order."""
+    """Return the sum of flat numbers, in a fixed order."""
     if numbers.dtype != FLOAT64 or config.DISABLE_JIT:
         return numbers.sum()
     result = np.empty(1)
-    _entry_of_total()(numbers, result)
+    _entry_of_total()(numbers.ravel(), result)
     return result[0]
 
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _plain_labelled
 from .._args.labels import Labelled
 from .._carriers import carried
 from .._kernels.cross_entropy import tempered_rows
 from .._kernels.rounding import rounded_copy
 from .._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, as_operand
-from .._plan import kernels_of_rows
+from .._plan import PLAIN, kernels_of_rows
 from .._recycled import new_array
 from . import Array, granted, has_kernel, kind_of_labels
 
@@ -66,10 +65,10 @@ def rounded(target: Array, dtype: "np.dtype[Any]", threads: int | None) -> Array
 
 
 def _plain(rows: Labelled, smoothing: float) -> tuple[Array, Array]:
+    operands = rows.x.reshape(-1, rows.n), rows.temperature, rows.labels, rows.weight, smoothing
     with np.errstate(all="ignore"):
-        return _plain_labelled.cross_entropy(
-            rows.x.reshape(-1, rows.n), rows.temperature, rows.labels, rows.weight, smoothing
-        )
+        losses, grad = PLAIN["cross_entropy_and_grad"](*operands)
+    return losses, grad
 
 
 def _prepared(rows: Labelled, parallel: bool) -> Labelled:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core import types
 
-from .._jit import compiled_as
-from .arithmetic import equal_or_nan, fma, like, polynomial, power_of_two, select, smaller
+from .._jit import compiled_as, helper
+from .arithmetic import equal_or_nan, fma, larger, like, polynomial, power_of_two, select, smaller
 from .vector import element_of
 
 LOG2_E = 1.4426950408889634
@@ -74,6 +74,17 @@ REMAINDER = {
 }
 
 
+@helper
+def reduced_exp(x, c, coefficients):
+    """Return ``exp(x) / 2**n - 1`` and what `power_of_two` makes 2**n of."""
+    shifted = fma(x, c.log2_e, c.magic)
+    n = shifted - c.magic
+    leading = fma(n, c.negative_ln2_high, x)  # exact
+    low = n * c.negative_ln2_low
+    r = leading + low
+    return leading + fma(polynomial(r, coefficients) * r, r, low), shifted
+
+
 def exp(x: Any) -> Any:
     """Return exp(x) to 1 ulp: infinite above the range, gradually 0 below it, NaN for NaN.
 
@@ -94,17 +105,37 @@ def _exp(x):
         value = smaller(c.highest, select(kept, zero, x))
         vanishes = value < c.lowest
         value = select(vanishes, zero, value)
-        shifted = fma(value, c.log2_e, c.magic)
-        n = shifted - c.magic
-        leading = fma(n, c.negative_ln2_high, value)  # exact
-        low = n * c.negative_ln2_low
-        r = leading + low
-        less_one = leading + fma(polynomial(r, coefficients) * r, r, low)
+        less_one, shifted = reduced_exp(value, c, coefficients)
         # 2**n in two factors, since it alone can leave the range of the format.
-        half = fma(n, c.half, c.magic)
+        half = fma(shifted - c.magic, c.half, c.magic)
         first = power_of_two(half)
         second = power_of_two((shifted - half) + c.magic)
         result = fma(less_one, first, first) * second
         return select(kept, x, select(vanishes, zero, result))
+
+    return implementation
+
+
+# Beyond these the power of two of `reduced_exp` leaves the range, which it does half an octave before the result does.
+LOWEST_NORMAL = {types.float32: np.float32(-87.33654), types.float64: -708.3964185322641}
+HIGHEST_NORMAL = {types.float32: np.float32(88.37626), types.float64: 709.4361}
+
+
+def exp_or_zero(x: Any) -> Any:
+    """Return exp(x) to 1 ulp, 0 where that is below the smallest normal number, and infinity above `HIGHEST_NORMAL`."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(exp_or_zero, inline=True)
+def _exp_or_zero(x):
+    element = element_of(x)
+    c, coefficients = _FORMATS[element], REMAINDER[element]
+    lowest, highest = LOWEST_NORMAL[element], HIGHEST_NORMAL[element]
+
+    def implementation(x):
+        less_one, shifted = reduced_exp(smaller(highest, larger(lowest, x)), c, coefficients)  # so a NaN stays
+        scale = power_of_two(shifted)
+        result = select(x < lowest, like(x, 0), fma(less_one, scale, scale))
+        return select(x > highest, like(x, math.inf), result)
 
     return implementation
