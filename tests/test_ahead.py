@@ -13,7 +13,7 @@ from .exact import assert_same_bits
 
 DTYPES = [np.dtype(name) for name in (np.float32, np.float64, np.float16)]
 # Short rows; around how far ahead memory is asked for, in vectors of up to 16; and more than a block of the sums.
-LENGTHS = (2, 3, 10, 33, 97, 16 * NEAREST - 1, 16 * NEAREST + 1, 16 * FARTHEST + 1, 1 << 17)
+LENGTHS = (2, 3, 10, 33, 97, 300, 700, 16 * NEAREST - 1, 16 * NEAREST + 1, 16 * FARTHEST + 1, 1 << 17)
 
 
 @pytest.mark.parametrize("function", [softmax, log_softmax, logsumexp])

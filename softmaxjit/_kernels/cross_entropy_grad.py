@@ -103,9 +103,9 @@ def put_probabilities(out, start, n, factor, total, error, plain):
     """Make `factor` times probabilities of a row's exponentials, `total` being their sum."""
     high, low = factor_of(out, total, error, factor)
     if takes_no_care(plain, factor) == 1.0:
-        scale_row(out, start, n, high, low, True, out)
+        scale_row(out, start, n, high, low, True, out, None)
     else:
-        scale_row(out, start, n, high, low, False, out)
+        scale_row(out, start, n, high, low, False, out, None)
 
 
 @helper
@@ -165,7 +165,7 @@ def own_term(target, smoothing, factor, rest, unit):
 def loss_and_gradient_of_row(x, row, n, tau, labels, weight, smoothing, factor, out, ahead):
     """Write the gradient of one row, times `factor`, and return its cross-entropy."""
     start = row * n
-    steps, shift, missing = start_of_softmax_row(x, row, n, tau)
+    steps, shift, missing = start_of_softmax_row(x, row, n, tau, False)
     largest = shift.largest
     target = target_of_row(x, labels, weight, row, n, largest, smoothing)  # before `out`, which may be x, is written
     unit, unit_error = largest_exp(x, shift, tau)

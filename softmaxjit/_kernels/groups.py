@@ -125,7 +125,7 @@ def extremes_of_group(x, first, count, n, places):
     width, numbers = lanes(x), places.numbers
     low = low2 = splat(x, np.inf)
     for k in range(count):
-        high, low, low2 = extremes_in_lanes(x, (first + k) * n, n, low, low2)
+        high, low, low2 = extremes_in_lanes(x, (first + k) * n, n, low, low2, None)
         store(numbers, k * width, high)
     for k in range(count, width):
         store(numbers, k * width, load(numbers, 0))

@@ -106,7 +106,7 @@ def judge_logits(x, n, temperature, labels, confidence, right, losses, brier):
         start = row * n
         ahead = ahead_of(source, n, far, None)
         steps = exp_steps(source, temperature)
-        shift = shift_of_row(source, start, n, temperature, limits_of(source).reach)
+        shift = shift_of_row(source, start, n, temperature, limits_of(source).reach, None)
         if shift.reached:
             judged = judge_row_of_logits(source, start, n, temperature, labels[row], steps, True, shift, ahead, scored)
         else:
@@ -120,7 +120,7 @@ def judge_logits(x, n, temperature, labels, confidence, right, losses, brier):
 def judge_row_of_probabilities(p, start, n, label, scored):
     """Judge ``p[start : start + n]``; there are losses only if it is to be `scored`."""
     width = lanes(p)
-    largest, smallest = row_extremes(p, start, n)
+    largest, smallest = row_extremes(p, start, n, None)
     squares = widen(splat(p, 0))
     i, end = start, start + n
     while i + width <= end:

@@ -99,7 +99,7 @@ def labelled_distances(x, n, labels, weight, weights, mass, out):
         for row in range(first, min(rows, first + rows_per_block)):
             weight_of_row = of_row = weight_at(weights, row)
             if weight_of_row != 0.0:
-                largest, _ = row_extremes(source, row * n, n)
+                largest, _ = row_extremes(source, row * n, n, None)
                 target = target_of_row(source, truth, data_of(weight), row, n, largest, 0.0)
                 spread = spread_of_row(source, row * n, n, largest)
                 of_row = weight_of_row * target.mass
@@ -179,7 +179,7 @@ def likelihood_rows(x, n, beta, mass, out):
         for row in range(first, min(rows, first + rows_per_block)):
             of_row = weight_at(mass, row)
             if of_row != 0.0:
-                shift = shift_of_row(source, row * n, n, tau, limits_of(source).reach)
+                shift = shift_of_row(source, row * n, n, tau, limits_of(source).reach, None)
                 unit, _ = largest_exp(source, shift, tau)
                 if shift.reached:
                     m = moments_of_row(source, row * n, n, steps, shift, farthest, True, ahead)

@@ -82,7 +82,7 @@ def log_of_long_row(x, start, n, temperature, precise, ahead):
     found, shift, rest, error = rest_by_pieces(x, start, n, temperature, precise, ahead)
     steps = exp_steps(x, temperature)
     if not found:
-        shift = shift_of_row(x, start, n, temperature, limits_of(x).log_reach)
+        shift = shift_of_row(x, start, n, temperature, limits_of(x).log_reach, None)
         rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
     unit, unit_error = largest_exp(x, shift, temperature)
     if is_too_small(x, rest, unit, precise):

@@ -151,7 +151,7 @@ def log_softmax_shared_rows(x, n, temperature, out):
         if scale == 0.0:
             for part in prange(parts):
                 i = start + part * size
-                largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
+                largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i), None)
             (high, low), scale = extremes_of_blocks(largest, smallest), 1.0
             for part in prange(parts):
                 i = start + part * size
@@ -190,7 +190,7 @@ def logsumexp_shared_rows(x, n, out):
         if scale == 0.0:
             for part in prange(parts):
                 i = start + part * size
-                largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i))
+                largest[part], smallest[part] = row_extremes(data_of(x), i, min(size, end - i), None)
             (high, low), scale = extremes_of_blocks(largest, smallest), 1.0
             for part in prange(parts):
                 i = start + part * size

@@ -29,7 +29,7 @@ class Start(NamedTuple):
 @helper
 def start_of_log_row(x, start, n, temperature):
     """Return what the sum of ``x[start : start + n]`` needs."""
-    return start_of_shift(x, shift_of_row(x, start, n, temperature, limits_of(x).log_reach), temperature)
+    return start_of_shift(x, shift_of_row(x, start, n, temperature, limits_of(x).log_reach, None), temperature)
 
 
 @helper

@@ -72,7 +72,7 @@ def softmax_by_pieces(x, start, n, temperature, terms, out, far):
     )
     found, high, low = factor_of_pieces(x, n, steps, first, extremes, total, error, temperature, out)
     if complete and found:
-        scale_row(terms, start, n, high, low, True, out)
+        scale_row(terms, start, n, high, low, True, out, None)
         return True
     return False
 

@@ -39,7 +39,7 @@ class Extremes(NamedTuple):
 def extremes_of_piece(x, i, end):
     """Return the extremes of the piece from index i, and where it ends."""
     stop = smaller(end, i + PIECE_ELEMENTS)
-    largest, smallest = row_extremes(x, i, stop - i)
+    largest, smallest = row_extremes(x, i, stop - i, None)
     return Extremes(largest, smallest), stop
 
 

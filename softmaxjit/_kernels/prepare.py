@@ -116,7 +116,7 @@ def _prepare_rows(x, first, last, n, temperature, out):
             tau = temperature_at(temperature, row)
             scale = scale_of(tau)
             i, end = row * n, row * n + n
-            largest, _ = row_extremes(x, i, n)
+            largest, _ = row_extremes(x, i, n, None)
             while i + width <= end:
                 store(out, i, rescaled(x, load(x, i), largest, tau, scale))
                 i += width

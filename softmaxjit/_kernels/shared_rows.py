@@ -118,9 +118,9 @@ def inverse_of_blocks(x, n, largest, smallest, temperature, totals, errors, out)
 def scale_block(x, start, count, n, largest, smallest, temperature, high, low, out):
     """Scale a block's exponentials."""
     if shift_of_extremes(x, n, largest, smallest, temperature, limits_of(x).reach).plain:
-        scale_row(out, start, count, high, low, True, out)
+        scale_row(out, start, count, high, low, True, out, None)
     else:
-        scale_row(out, start, count, high, low, False, out)
+        scale_row(out, start, count, high, low, False, out, None)
 
 
 @kernel(lambda x, out, temperature: (x, types.intp, temperature, out))
@@ -152,7 +152,7 @@ def softmax_shared_rows(x, n, temperature, out):
         if not found:
             for block in prange(blocks):
                 at = start + block * size
-                largest[block], smallest[block] = row_extremes(data_of(x), at, min(size, end - at))
+                largest[block], smallest[block] = row_extremes(data_of(x), at, min(size, end - at), None)
             high, low = extremes_of_blocks(largest, smallest)
             for block in prange(blocks):
                 at = start + block * size

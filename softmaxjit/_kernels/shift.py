@@ -16,6 +16,7 @@ from .._simd.masked import MaskedData
 from .._simd.memory import element_like, lanes, load, load_part, splat
 from .._simd.pairs import exp_pair
 from .._simd.vector import Vector, computed
+from .ahead import ask
 
 
 class Limits(NamedTuple):
@@ -75,35 +76,35 @@ class Shift(NamedTuple):
     plain: Any  # nor care about underflow in the scaling pass
 
 
-def row_extremes(x: Any, start: Any, n: Any) -> Any:
+def row_extremes(x: Any, start: Any, n: Any, ahead: Any) -> Any:
     """Return the largest and the smallest element of ``x[start : start + n]``; NaN are passed over."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(row_extremes, inline=True)
-def _row_extremes(x, start, n):
+def _row_extremes(x, start, n, ahead):
     if isinstance(x, MaskedData) or x.dtype == computed(x.dtype):
-        return lambda x, start, n: extremes_of_numbers(x, start, n)
+        return lambda x, start, n, ahead: extremes_of_numbers(x, start, n, ahead)
 
-    def of_halves(x, start, n):
+    def of_halves(x, start, n, ahead):
         if n >= BITS_LANES:
             found, largest, smallest = extremes_by_bits(x, start, n)
             if found:
                 return largest, smallest
-        return extremes_of_numbers(x, start, n)
+        return extremes_of_numbers(x, start, n, ahead)
 
     return of_halves
 
 
 @helper
-def extremes_of_numbers(x, start, n):
+def extremes_of_numbers(x, start, n, ahead):
     """Return the extremes of elements that have to become what they are computed in."""
-    high, low, low2 = extremes_in_lanes(x, start, n, splat(x, np.inf), splat(x, np.inf))
+    high, low, low2 = extremes_in_lanes(x, start, n, splat(x, np.inf), splat(x, np.inf), ahead)
     return largest_lane(high), smallest_lane(smaller(low, low2))
 
 
 @helper
-def extremes_in_lanes(x, start, n, low, low2):
+def extremes_in_lanes(x, start, n, low, low2, ahead):
     """Return vectors of whose lanes the largest is that of the row, and the smallest that of it, `low` and `low2`.
 
     NaN are passed over.  The last vector overlaps the one before, where the row has one: that takes no mask.
@@ -113,6 +114,7 @@ def extremes_in_lanes(x, start, n, low, low2):
     high = high2 = splat(x, -np.inf)
     i = start
     while i + 2 * width <= end:
+        ask(x, i, ahead)
         v, w = load(x, i), load(x, i + width)
         high, high2 = larger(v, high), larger(w, high2)
         low, low2 = smaller(v, low), smaller(w, low2)
@@ -181,9 +183,9 @@ def row_shift(x, n, largest, smallest, temperature, farthest):
 
 
 @helper
-def shift_of_row(x, start, n, temperature, farthest):
+def shift_of_row(x, start, n, temperature, farthest, ahead):
     """Return the shift of ``x[start : start + n]``."""
-    largest, smallest = row_extremes(x, start, n)
+    largest, smallest = row_extremes(x, start, n, ahead)
     return row_shift(x, n, largest, smallest, temperature, farthest)
 
 

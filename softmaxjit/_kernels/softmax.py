@@ -23,7 +23,7 @@ from .._simd.memory import (
     store_part,
 )
 from .._simd.vector import computed
-from .ahead import ahead_of, are_far
+from .ahead import are_far, ask, in_extremes, in_results, in_sum
 from .fill import fill_rows
 from .prepare import prepared
 from .shift import limits_of, shift_of_any_range, shift_of_row
@@ -62,7 +62,7 @@ def _inverse_of(out, total, error):
 
 
 @helper
-def scale_row(terms, start, n, high, low, plain, out):
+def scale_row(terms, start, n, high, low, plain, out, ahead):
     """Write a row of `terms` times 2**-HEADROOM (high + low); `plain` is a constant of the compiled code."""
     limits = limits_of(out)
     unscale = element_like(out, 1.0 / limits.headroom)
@@ -71,7 +71,13 @@ def scale_row(terms, start, n, high, low, plain, out):
         high, low = high * unscale, low * unscale
     width = lanes(out)
     i, end = start, start + n
-    while i + width <= end:
+    while i + 2 * width <= end:
+        ask(terms, i, ahead)
+        for k in range(2):
+            e = load(terms, i + k * width)
+            store_normal(out, i + k * width, scaled_element(e, high, low, smallest, unscale, plain))
+        i += 2 * width
+    if i + width <= end:
         store_normal(out, i, scaled_element(load(terms, i), high, low, smallest, unscale, plain))
         i += width
     if i < end:
@@ -89,11 +95,11 @@ def scaled_element(e, high, low, smallest, unscale, plain):
 
 
 @helper
-def start_of_softmax_row(x, row, n, temperature):
+def start_of_softmax_row(x, row, n, temperature, far):
     """Return what the sum of a row needs: the steps of its exponentials, its shift, the error of its largest."""
     tau = settled_at(temperature, row)
     steps = exp_steps(x, tau)
-    shift = shift_of_row(x, row * n, n, tau, limits_of(x).reach)
+    shift = shift_of_row(x, row * n, n, tau, limits_of(x).reach, in_extremes(x, row * n, n, far))
     return steps, shift, missing_from_largest(x, steps, shift, tau)
 
 
@@ -117,11 +123,11 @@ def softmax_of_rows(x, first, last, n, temperature, scratch, out, far):
     processor fills the wait for the one with the work of the other (rows of 64 float32: 57 instead of 78 ns, of 1000:
     298 instead of 327 ns, interleaved runs on one Zen 4 core).
     """
-    ahead = ahead_of(x, n, far, out)
-    steps, shift, missing = start_of_softmax_row(x, first, n, temperature)
+    steps, shift, missing = start_of_softmax_row(x, first, n, temperature, far)
     for row in range(first, last):
         start = row * n
         terms = terms_of_row(scratch, start, out)
+        ahead = in_sum(x, start, n, far, out)
         if shift.reached:
             total, error = sum_row(x, start, n, steps, shift, True, terms, ahead)
         else:
@@ -129,11 +135,12 @@ def softmax_of_rows(x, first, last, n, temperature, scratch, out, far):
         high, low = inverse_of(out, total, error + missing)
         plain = shift.plain
         if row + 1 < last:
-            steps, shift, missing = start_of_softmax_row(x, row + 1, n, temperature)
+            steps, shift, missing = start_of_softmax_row(x, row + 1, n, temperature, far)
+        ahead_of_results = in_results(x, start, n, far, out)
         if plain:
-            scale_row(terms, start, n, high, low, True, out)
+            scale_row(terms, start, n, high, low, True, out, ahead_of_results)
         else:
-            scale_row(terms, start, n, high, low, False, out)
+            scale_row(terms, start, n, high, low, False, out, ahead_of_results)
 
 
 @helper

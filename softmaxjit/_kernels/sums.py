@@ -9,7 +9,7 @@ from .._simd.arithmetic import add_exactly, add_to_larger, larger, smaller
 from .._simd.exp_scaled import exp_scaled
 from .._simd.lanes import first_lane, halves, joined, sum_lanes, widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
-from .ahead import ask
+from .ahead import ask, ask_in_four
 from .shift import largest_exp
 
 # The partial sums of so many elements are flushed into one of float64: beyond it float32 would lose count.
@@ -105,8 +105,7 @@ def sum_fours(x, i, stop, total, lost, steps, shift, reached, out, ahead):
     """
     width = lanes(x)
     while i + 4 * width <= stop:
-        for k in range(4):
-            ask(x, i + k * width, ahead)
+        ask_in_four(x, i, ahead)
         a, b = two_terms(x, i, steps, shift, reached, out)
         c, d = two_terms(x, i + 2 * width, steps, shift, reached, out)
         total, error = add_to_larger(total, (a + b) + (c + d))
