@@ -19,7 +19,7 @@ LENGTHS = (*range(1, 101), 1000)
 
 @routine
 def extremes(x, start, n, found):
-    found[0], found[1] = row_extremes(data_of(x), start, n)
+    found[0], found[1] = row_extremes(data_of(x), start, n, None)
 
 
 def found_in(x: Array, start: int = 0) -> list[float]:
