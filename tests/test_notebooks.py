@@ -16,6 +16,7 @@ import pytest
 
 from softmaxjit._commands.contenders import CONTENDERS
 
+from .children import TIME_LIMIT
 from .scripts import ROOT, script
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -62,7 +63,7 @@ def executed(path: Path, scratch: Path, cache: Path) -> list[dict[str, Any]]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIME_LIMIT,
         check=False,
     )
     assert child.returncode == 0, child.stderr
