@@ -175,8 +175,6 @@ def ask_in_four(x: Any, i: Any, ahead: Any) -> Any:
 
 @compiled_as(ask_in_four, inline=True)
 def _ask_in_four(x, i, ahead):
-    if isinstance(ahead, types.NoneType):
-        return lambda x, i, ahead: None
     step = 2 if ahead.instance_class is Half else 1
 
     def implementation(x, i, ahead):
