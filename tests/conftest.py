@@ -1,6 +1,7 @@
 """Fixtures of several modules."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,9 @@ from softmaxjit import _jit
 from softmaxjit._cache import NoCache
 
 from .children import copy_kernels, link_kernels
+
+# Shells start what is to run in the background with interrupts ignored, which the children of tests would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

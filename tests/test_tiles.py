@@ -196,6 +196,26 @@ def test_along_another_axis_the_result_may_replace_the_logits(operation: str) ->
     assert_same_bits(x, expected)
 
 
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_however_many_rows_are_neighbours_they_have_the_bits_of_rows_one_by_one(operation: str, dtype: Any) -> None:
+    """A tile begins and ends anywhere in a line of them, with fewer than a vector or with more."""
+    rng = np.random.default_rng(0)
+    for inner in range(2, 70):
+        x = rng.standard_normal((7, 5, inner)).astype(dtype)
+        expected = one_by_one(operation, x, 1.0 if operation in OF_SAME_SHAPE else None)
+        out = result_of(operation, x, 1)
+        around = np.full(out.size + 200, 7, dtype)
+        within = around[100:-100].reshape(out.shape)
+        run(ACROSS[operation], x, (5, inner), 1.0 if operation in OF_SAME_SHAPE else None, within)
+        assert_same_bits(within, expected)
+        assert (around[:100] == 7).all()
+        assert (around[-100:] == 7).all()
+        if operation in OF_SAME_SHAPE:
+            run(ACROSS[operation], x, (5, inner), 1.0, x)
+            assert_same_bits(x, expected)
+
+
 @pytest.mark.parametrize("offset", [-50, -1, 1, 50])
 @pytest.mark.parametrize("operation", OF_SAME_SHAPE)
 def test_along_another_axis_the_result_may_overlap_the_logits(operation: str, offset: int) -> None:

@@ -3,6 +3,7 @@
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
+from .._simd.arithmetic import smaller
 from .._simd.fields import load_fields, store_fields
 from .._simd.memory import counted_from, data_of, keep_until_here, lanes, load, load_part, store, store_part
 from .._simd.prefetch import prefetch_to_store
@@ -11,16 +12,17 @@ from .ahead import Upcoming
 from .columns import finished, partials, softmax_columns
 from .fill import fill_lines
 from .prepare import prepared_columns
-from .tiles import aligned, any_nan, clear_lanes, copy_elements, rows_of_block, tile_of
+from .tiles import aligned, any_nan, clear_lanes, rows_of_block, tile_of
 
-# Of a tile, by the bytes of the target's vectors: a quarter of the smallest second-level caches, which also hold what
-# is read and written.  With AVX-512, whose processors have 1 MB or more, (4, 1000, 1000), (64, 1000, 49) and
-# (1, 1000, 64) along axis 1 take 0.84, 0.74 and 0.76 of the time in tiles of 4 vectors of rows instead of 2 (processor
-# time, medians of interleaved runs).
-TILE_BYTES = {32: 1 << 17, 64: 1 << 18}
+# Of a tile: half of the smallest second-level caches, which also hold what is read and written.  (4, 1000, 1000),
+# (64, 1000, 49) and (1, 1000, 64) along axis 1 take 0.84, 0.74 and 0.76 of the time in tiles of 4 vectors of rows
+# instead of 2 with AVX-512, 0.82, 0.93 and 0.89 on a Zen 3 core, whose cache has 512 KB (medians of interleaved runs).
+TILE_BYTES = 1 << 18
 
-# Most vectors of a line of the input in a tile, 256 bytes.
-WIDEST = 4
+# Most vectors of a line of the input in a tile, by the bytes of the target's vectors.  On that Zen 3 core (512, 65536)
+# along axis 0 and (64, 100, 1024) along axis 1 took, with 8 instead of 4, 0.85 to 0.95 and 0.92 of the time, with 16 as
+# long again.  With AVX-512 nothing but 4 has been measured.
+WIDEST = {32: 8, 64: 4}
 
 # Lines of the result are asked for so many before their turn: nearer ones come late, and of lines a power of two apart
 # the first-level cache holds few.  With AVX-512, (4, 1000, 1000), (64, 1000, 49), (2, 512, 65536) and (64, 100, 1024)
@@ -43,31 +45,50 @@ def fill_tile(x, first, last, n, inner, tile, stride):
     while row < last:
         at, length = neighbours(row, last, n, inner)
         for i in range(n):
-            copy_elements(x, at + i * inner, tile, row - first + i * stride, length)
+            fill_line(x, at + i * inner, tile, row - first + i * stride, length)
         row += length
+
+
+@helper
+def fill_line(x, at, tile, place, length):
+    """Copy `length` neighbouring elements, in whole vectors, the last of which overlaps the one before.
+
+    Of fewer than a vector zeros come after them, which the next row overwrites, or which are in nobody's way.
+    """
+    width = lanes(x)
+    if length < width:
+        store(tile, place, load_part(x, at, length, 0))
+        return
+    for start in range(0, length, width):
+        c = smaller(start, length - width)
+        store(tile, place + c, load(x, at + c))
 
 
 @helper
 def empty_tile(tile, stride, fields_at, ending, out, first, last, n, inner):
     """Write the results of rows to where `fill_tile` found them; from line `fields_at` on are those of `ending`."""
-    width = lanes(tile)
     row = first
     while row < last:
         at, length = neighbours(row, last, n, inner)
+        fields = fields_at * stride + row - first
         for i in range(n):
             ask_for(out, at + (i + LINES_AHEAD) * inner, length)
-            c, result = row - first, at + i * inner
-            while c + width <= row - first + length:
-                v = load(tile, i * stride + c)
-                store(out, result, finished(tile, v, load_fields(tile, fields_at * stride + c, stride, ending)))
-                c += width
-                result += width
-            rest = row - first + length - c
-            if rest > 0:
-                v = load_part(tile, i * stride + c, rest, 0)
-                ending_of_rest = load_fields(tile, fields_at * stride + c, stride, ending)
-                store_part(out, result, rest, finished(tile, v, ending_of_rest))
+            empty_line(tile, row - first + i * stride, stride, fields, ending, out, at + i * inner, length)
         row += length
+
+
+@helper
+def empty_line(tile, place, stride, fields, ending, out, at, length):
+    """Write results of neighbouring rows as `fill_line` read them, and nothing beyond them."""
+    width = lanes(tile)
+    if length < width:
+        v = load_part(tile, place, length, 0)
+        store_part(out, at, length, finished(tile, v, load_fields(tile, fields, stride, ending)))
+        return
+    for start in range(0, length, width):
+        c = smaller(start, length - width)
+        v = load(tile, place + c)
+        store(out, at + c, finished(tile, v, load_fields(tile, fields + c, stride, ending)))
 
 
 @helper
@@ -88,21 +109,21 @@ def fill_across(x, first, last, n, inner, out, value):
         row += length
 
 
-def tile_bytes() -> int:
-    """Return how many bytes of the input a tile takes."""
+def widest() -> int:
+    """Return how many vectors of a line of the input are in a tile at most."""
     raise NotImplementedError("only inside compiled code")
 
 
-@compiled_as(tile_bytes, inline=True)
-def _tile_bytes():
-    size = TILE_BYTES[vector_bytes()]
-    return lambda: size
+@compiled_as(widest, inline=True)
+def _widest():
+    vectors = WIDEST[vector_bytes()]
+    return lambda: vectors
 
 
 @helper
 def rows_of_tile(rows, n, inner, width):
     """Return how many rows, whole vectors of them, a tile takes."""
-    return width * max(1, min(WIDEST, (min(rows, inner) + width - 1) // width, tile_bytes() // (64 * n)))
+    return width * max(1, min(widest(), (min(rows, inner) + width - 1) // width, TILE_BYTES // (64 * n)))
 
 
 @helper
@@ -115,7 +136,7 @@ def upcoming_of(x, row, n, inner):
     10, 100) float32; line by line of the tile, (64, 1000, 49) took 0.94 to 1.0 (with AVX-512, medians of interleaved
     runs).
     """
-    if n * inner > 2 * (tile_bytes() // 64) * lanes(x):
+    if n * inner > 2 * (TILE_BYTES // 64) * lanes(x):
         return Upcoming(x, 0, 0)
     return Upcoming(x, (row + inner) * n, lanes(x))
 
@@ -127,8 +148,9 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
     `masked` is what masked entries become, None where there are none in the result.
     """
     width = lanes(x)
-    # An odd number of vectors apart, elements do not compete for one place in the cache.
-    stride = (rows_per_tile // width | 1) * width
+    # An odd number of vectors apart, elements do not compete for one place in the cache.  One more than rows take is
+    # what `fill_line` may write beyond the last.
+    stride = (rows_per_tile // width + 1 | 1) * width
     memory_of_tile = tile_of(x, stride * (n + 2 * width))
     tile = aligned(memory_of_tile)
     memory_of_sums = partials(tile)

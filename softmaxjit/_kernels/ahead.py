@@ -11,6 +11,7 @@ from .._jit import compiled_as, helper
 from .._simd.arithmetic import larger, smaller
 from .._simd.memory import lanes
 from .._simd.prefetch import prefetch, prefetch_to_store
+from .._simd.target import vector_bytes
 from .._simd.vector import computed
 
 # Input from which on it pays.  The time of softmax of float32 in rows of 1000, asked for 4 KB ahead, over that of not
@@ -62,13 +63,15 @@ def ahead_of_tiles(far, out):
     return Ahead(out, READ_BY_TILES, WRITTEN_BY_TILES) if far else Ahead(out, 0, 0)
 
 
-# Softmax of rows of numbers asks in each of its passes over a row: for the first half of a later row of the input while
-# extremes are found, for its second half and that of its results while exponentials are summed, for the first half of
-# these while results are written.  Lines come from the third level at no more than one in 5 cycles, which is all that
-# the exponentials have time for: asked for in that pass alone, (1024, 1000), (8192, 512), (2048, 2000), (4096, 700) and
-# (4096, 300) float32 took 1.11, 1.11, 1.13, 1.06 and 1.0 of the time (medians of interleaved runs with AVX-512).
+# With AVX-512, softmax of rows of numbers asks in each of its passes over a row: for the first half of a later row of
+# the input while extremes are found, for its second half and that of its results while exponentials are summed, for the
+# first half of these while results are written.  Lines come from the third level at no more than one in 5 cycles, which
+# is all that the exponentials have time for: asked for in that pass alone, (1024, 1000), (8192, 512), (2048, 2000),
+# (4096, 700) and (4096, 300) float32 took 1.11, 1.11, 1.13, 1.06 and 1.0 of the time (medians of interleaved runs).
 # Log_softmax, whose sum takes longer, takes 0.93 of the time so; 16 bits do so too, as their extremes are found by
-# other means.
+# other means.  A Zen 3 core, whose third level is fast and whose exponentials take longer, takes 0.95, 0.92, 0.94 and
+# 0.97 of the time at (1024, 1000), (8192, 512) and (65536, 512) float32 and (1024, 1000) float64 if all is asked for in
+# that pass (medians of 9 interleaved rounds).
 
 
 class Half(NamedTuple):
@@ -86,6 +89,11 @@ def rows_ahead(x, n):
     return larger(1, (NEAREST * lanes(x) + n // 2) // n) * n
 
 
+def _asks_in_each_pass(x: Any) -> bool:
+    """Whether softmax of such elements does."""
+    return bool(vector_bytes() == 64 and x.dtype == computed(x.dtype))
+
+
 def in_extremes(x: Any, start: Any, n: Any, far: Any) -> Any:
     """Return what to ask for while the extremes of the row of n elements at `start` are found."""
     raise NotImplementedError("only inside compiled code")
@@ -93,7 +101,7 @@ def in_extremes(x: Any, start: Any, n: Any, far: Any) -> Any:
 
 @compiled_as(in_extremes, inline=True)
 def _in_extremes(x, start, n, far):
-    if x.dtype != computed(x.dtype):
+    if not _asks_in_each_pass(x):
         return lambda x, start, n, far: None
     return lambda x, start, n, far: Half(x, None, start - (start >> 1) + rows_ahead(x, n), far)
 
@@ -105,7 +113,7 @@ def in_sum(x: Any, start: Any, n: Any, far: Any, out: Any) -> Any:
 
 @compiled_as(in_sum, inline=True)
 def _in_sum(x, start, n, far, out):
-    if x.dtype != computed(x.dtype):
+    if not _asks_in_each_pass(x):
         return lambda x, start, n, far, out: ahead_of(x, n, far, out)
     return lambda x, start, n, far, out: Half(x, out, start - (start >> 1) + (n >> 1) + rows_ahead(x, n), far)
 
@@ -117,7 +125,7 @@ def in_results(x: Any, start: Any, n: Any, far: Any, out: Any) -> Any:
 
 @compiled_as(in_results, inline=True)
 def _in_results(x, start, n, far, out):
-    if x.dtype != computed(x.dtype):
+    if not _asks_in_each_pass(x):
         return lambda x, start, n, far, out: None
     return lambda x, start, n, far, out: Half(None, out, start - (start >> 1) + rows_ahead(x, n), far)
 
