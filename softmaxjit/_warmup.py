@@ -40,6 +40,7 @@ from ._plan import (
     SHARED,
     SHARED_ROW,
     SHORT,
+    SLABS,
     WEIGHTED,
     Facts,
     is_shared,
@@ -94,7 +95,8 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
     for dtype in map(dtype_of, dtypes):
         found += _labelled_tasks(operations, dtype, everything)
         for operation in [operation for operation in operations if operation in OPERATIONS]:
-            for kernel in [table[operation] for table in (KERNELS, SHORT, GROUPED, ACROSS, LONG) if operation in table]:
+            tables = [table for table in (KERNELS, SHORT, GROUPED, ACROSS, SLABS, LONG) if operation in table]
+            for kernel in [table[operation] for table in tables]:
                 found += [Task(kernel, dtype, *variant) for variant in _variants(operation, kernel, dtype, everything)]
             if is_shared(Facts(operation, dtype, 1, SHARED_ROW[dtype.itemsize])):
                 shared = SHARED[operation]
@@ -107,7 +109,7 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
 
 def _takes_any_range(kernel: _jit.Kernel, dtype: "np.dtype[Any]") -> bool:
     """Whether a kernel prepares rows for temperatures out of range, and calls of the dtype go there; see `plan`."""
-    tiles = (*SHORT.values(), *ACROSS.values())
+    tiles = (*SHORT.values(), *ACROSS.values(), *SLABS.values())
     rows = [table[operation] for table in (KERNELS, GROUPED) for operation in ("softmax", "log_softmax")]
     return kernel in tiles or (dtype in COMPILED_DTYPES and kernel in rows)
 

@@ -48,10 +48,10 @@ def layer():
         return None
 """
 
-FEWER = "from softmaxjit import _warmup; _warmup.SHORT, _warmup.GROUPED, _warmup.ACROSS = {}, {}, {}"
+FEWER = "from softmaxjit import _warmup as w; w.SHORT, w.GROUPED, w.ACROSS, w.SLABS = {}, {}, {}, {}"
 WARM = f"""{COUNTING}
 {FEWER}
-_warmup._OTHER_PROCESS = "{FEWER}; _warmup.compile_parallel()"
+w._OTHER_PROCESS = "{FEWER}; w.compile_parallel()"
 entries = softmaxjit.warmup(["logsumexp"], ["float32"])
 warmed, launched = len(compiled), layer()
 reader, writer = os.pipe()
@@ -71,7 +71,8 @@ print(json.dumps([[entry._asdict() for entry in entries], warmed > 0, launched, 
 LATER = f"{COUNTING}calls(); print(json.dumps(len(compiled)))"
 
 KERNELS_OF_LOGSUMEXP = {
-    f"logsumexp_{kind}" for kind in ("rows", "long_rows", "shared_rows", "short_rows", "grouped_rows", "across")
+    f"logsumexp_{kind}"
+    for kind in ("rows", "long_rows", "shared_rows", "short_rows", "grouped_rows", "across", "slabs")
 }
 
 
@@ -134,7 +135,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]
 def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
     yield from (((10,), -1), ((40, 5), -1), ((40, 50), -1), ((40, 500), -1), ((9, 200), 0))
     yield from (((1 << 15, 5), -1), ((1 << 9, 500), -1), ((500, 1 << 9), 0), ((1 << 18,), -1), ((1 << 15, 9), 0))
-    yield from (((1 << 12, 50), -1), ((2, 1 << 16), -1))
+    yield from (((1 << 12, 50), -1), ((2, 1 << 16), -1), ((10, 9, 5), 1), ((1 << 11, 20, 5), 1))
 
 
 def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool, labelled: bool = False) -> None:

@@ -118,6 +118,7 @@ SHARED: dict[str, Callable[..., Any]] = {
     "short rows": lambda **k: softmax(X.reshape(-1, 7)[:12_001], **k),
     "rows": lambda **k: log_softmax(X.reshape(-1, 37)[:2501], **k),
     "across": lambda **k: softmax(X[: 71 * 1001].reshape(71, 1001), 0, **k),
+    "across, few neighbours": lambda **k: softmax(X[: 12_001 * 7 // 35 * 35].reshape(-1, 7, 5), 1, **k),
     "across, one number each": lambda **k: logsumexp(X[: 71 * 1001].reshape(71, 1001), 0, **k),
     "one long row": lambda **k: softmax(X[:98_311], **k),
     "sums of short rows": lambda **k: logsumexp(X.reshape(-1, 7)[:12_001], **k),

@@ -26,13 +26,16 @@ from softmaxjit._kernels.log_softmax import log_softmax_rows
 from softmaxjit._kernels.log_tiles import (
     log_softmax_across,
     log_softmax_short_rows,
+    log_softmax_slabs,
     logsumexp_across,
     logsumexp_short_rows,
+    logsumexp_slabs,
 )
 from softmaxjit._kernels.long_rows import softmax_long_rows
 from softmaxjit._kernels.rounding import rounded_copy
 from softmaxjit._kernels.shared_rows import softmax_shared_rows
 from softmaxjit._kernels.short_rows import softmax_short_rows
+from softmaxjit._kernels.slabs import softmax_slabs
 from softmaxjit._kernels.softmax import softmax_rows
 from softmaxjit._kernels.temperature import ONE_FOR_EACH_ROW
 from softmaxjit._kernels.weighted import weighted_logsumexp_rows
@@ -64,6 +67,8 @@ MORE_SHAPES = {
     "shared_rows": [[(1, n + k) for n in {*SHARED_ROW.values()} for k in (-1, 0, 1)]],
     "grouped_rows": GROUPS_OF_ROWS,
     "half_grouped_rows": GROUPS_OF_ROWS,
+    "slabs": TILES,
+    "half_slabs": TILES,
     "tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "log_tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "half_tiles": TILES,
@@ -139,6 +144,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     ),
     "logsumexp_short_rows": lambda a: logsumexp_short_rows.compiled(a.dtype)(a.flat.x, a.n, a.flat.log),
     "logsumexp_across": lambda a: logsumexp_across.compiled(a.dtype)(a.flat.x, a.n, a.inner, a.flat.log),
+    "softmax_slabs": lambda a: softmax_slabs.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.few, a.flat.tau, a.flat.out
+    ),
+    "softmax_slabs masked": lambda a: softmax_slabs.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.few, a.flat.extreme, a.flat.out
+    ),
+    "log_softmax_slabs": lambda a: log_softmax_slabs.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.few, a.flat.tau, a.flat.out
+    ),
+    "logsumexp_slabs": lambda a: logsumexp_slabs.compiled(a.dtype)(a.flat.x, a.n, a.few, a.flat.log),
     "softmax_grouped_rows": lambda a: softmax_grouped_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
@@ -180,11 +195,13 @@ GROUPS = {
     "grouped_rows": ("softmax_grouped_rows", "log_softmax_grouped_rows", "logsumexp_grouped_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
+    "slabs": ("softmax_slabs", "log_softmax_slabs", "logsumexp_slabs"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
 }
 # The same in 16 bits; for kernels of single rows see `test_half_rows`.
 HALF_GROUPS = {
     "half_tiles": ("softmax_short_rows", "softmax_across", "log_softmax_short_rows", "logsumexp_across"),
+    "half_slabs": ("softmax_slabs", "logsumexp_slabs"),
     "half_grouped_rows": ("softmax_grouped_rows", "log_softmax_grouped_rows", "logsumexp_grouped_rows"),
     "half_gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
 }
@@ -222,7 +239,8 @@ def call(name: str, arrays: dict[str, np.ndarray]) -> list[bytes]:
     rows, n = x.shape
     flat = SimpleNamespace(**{key: carried(array.reshape(-1)) for key, array in arrays.items()})
     inner = rows if rows % 2 else rows // 2
-    CALLS[name](SimpleNamespace(**arrays, n=n, inner=inner, dtype=x.dtype, flat=flat))
+    few = next(k for k in (2, 3, 5, rows) if rows % k == 0)
+    CALLS[name](SimpleNamespace(**arrays, n=n, inner=inner, few=few, dtype=x.dtype, flat=flat))
     return [array.tobytes() for array in arrays.values()]
 
 

@@ -13,6 +13,8 @@ from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPER
 from softmaxjit._plan import (
     ACROSS,
     FEWEST_ROWS,
+    FEWEST_SHARED_SLABS,
+    FEWEST_SLABS,
     GROUPED,
     GROUPED_ROW,
     KERNELS,
@@ -26,6 +28,7 @@ from softmaxjit._plan import (
     SHARED_ROW,
     SHORT,
     SHORT_ROW,
+    SLABS,
     Facts,
     Plan,
     kernels_of_rows,
@@ -138,6 +141,22 @@ def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(operation: str,
     for changes in ({"n": LONGEST_ACROSS + 1}, {"operation": "softmax_vjp"}):
         others = {**across, **changes}
         assert planned(**others) == planned(**{**others, "inner": 1})._replace(reorder=True)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most"), [*((dtype, 15) for dtype in HALVES), (np.float32, 15), (np.float64, 7)], ids=str
+)
+@pytest.mark.parametrize("operation", SLABS)
+def test_rows_with_fewer_neighbours_than_a_vector_has_lanes_go_in_slabs(operation: str, dtype: Any, most: int) -> None:
+    assert (FEWEST_SLABS, FEWEST_SHARED_SLABS) == (8, 64)
+    slabs = {"operation": operation, "dtype": np.dtype(dtype), "inner": most, "n": LONGEST_ACROSS // most}
+    few, many = {**slabs, "rows": 8 * most, "threads": 1}, {**slabs, "rows": 64 * most}
+    for chosen in (few, {**few, "inner": 2, "rows": 16}, many, {**many, **BEYOND[2]}):
+        assert name_of(planned(**chosen)) == f"{operation}_slabs"
+        assert not planned(**chosen).widen
+    for changes in ({"rows": 8 * most - 1}, {"inner": most + 1, "rows": 8 * most + 8}, {"n": slabs["n"] + 1}):
+        assert name_of(planned(**{**few, **changes})) == f"{operation}_across"
+    assert name_of(planned(**{**many, "rows": 64 * most - 1})) == f"{operation}_across"
 
 
 @pytest.mark.parametrize("changes", [{"dtype": np.dtype(np.longdouble)}, {"compiled": False}])

@@ -15,7 +15,7 @@ from softmaxjit._kernels.temperature import (
     SMALLEST_TEMPERATURE,
     as_operand,
 )
-from softmaxjit._plan import ACROSS, GROUPED, KERNELS, SHORT
+from softmaxjit._plan import ACROSS, GROUPED, KERNELS, SHORT, SLABS
 
 from .exact import assert_same_bits
 
@@ -41,7 +41,10 @@ def test_one_for_each_row_comes_as_it_is() -> None:
 
 WAYS = [
     (kernels[operation], lengths)
-    for kernels, lengths in ((KERNELS, (5,)), (KERNELS, (100,)), (SHORT, (5,)), (GROUPED, (60,)), (ACROSS, (5, 20)))
+    for kernels, lengths in (
+        *((KERNELS, (5,)), (KERNELS, (100,)), (SHORT, (5,)), (GROUPED, (60,))),
+        *((ACROSS, (5, 20)), (SLABS, (5, 4))),
+    )
     for operation in ("softmax", "log_softmax")
 ]
 

@@ -12,7 +12,7 @@ from softmaxjit._carriers import carried
 from softmaxjit._jit import Kernel, routine
 from softmaxjit._kernels.temperature import as_operand
 from softmaxjit._kernels.tiles import aligned, tile_of
-from softmaxjit._plan import ACROSS, GROUPED_ROW, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW
+from softmaxjit._plan import ACROSS, GROUPED_ROW, KERNELS, LONGEST_ACROSS, SHORT, SHORT_ROW, SLABS
 from softmaxjit._simd.memory import data_of, stream_offset
 
 from .exact import assert_same_bits
@@ -113,14 +113,13 @@ def test_tiles_have_the_bits_of_rows_one_by_one(operation: str, dtype: Any, fami
             x = np.asarray(FAMILIES[family](rng, (outer, n, inner))).astype(dtype)
             temperatures = (1.0, 0.7, rng.choice([0.3, 1.0, 2.9], outer * inner))
             for temperature in temperatures if operation in OF_SAME_SHAPE else (None,):
-                out = result_of(operation, x, 1)
-                if inner == 1:
-                    run(SHORT[operation], x, (n,), temperature, out)
-                else:
-                    run(ACROSS[operation], x, (n, inner), temperature, out)
                 expected = one_by_one(operation, x, temperature)
-                assert out.dtype == expected.dtype
-                assert_same_bits(out.astype(np.float64), expected.astype(np.float64))  # NumPy knows no NaN of bfloat16
+                for kernels in (SHORT,) if inner == 1 else (ACROSS, SLABS):
+                    out = result_of(operation, x, 1)
+                    run(kernels[operation], x, (n,) if inner == 1 else (n, inner), temperature, out)
+                    assert out.dtype == expected.dtype
+                    # NumPy's own tests do not see that two NaN of bfloat16 are alike.
+                    assert_same_bits(out.astype(np.float64), expected.astype(np.float64))
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
@@ -201,19 +200,38 @@ def test_along_another_axis_the_result_may_replace_the_logits(operation: str) ->
 def test_however_many_rows_are_neighbours_they_have_the_bits_of_rows_one_by_one(operation: str, dtype: Any) -> None:
     """A tile begins and ends anywhere in a line of them, with fewer than a vector or with more."""
     rng = np.random.default_rng(0)
-    for inner in range(2, 70):
-        x = rng.standard_normal((7, 5, inner)).astype(dtype)
-        expected = one_by_one(operation, x, 1.0 if operation in OF_SAME_SHAPE else None)
-        out = result_of(operation, x, 1)
-        around = np.full(out.size + 200, 7, dtype)
-        within = around[100:-100].reshape(out.shape)
-        run(ACROSS[operation], x, (5, inner), 1.0 if operation in OF_SAME_SHAPE else None, within)
+    temperature = 1.0 if operation in OF_SAME_SHAPE else None
+    for kernels, inner in itertools.product((ACROSS, SLABS), range(2, 70)):
+        if kernels is SLABS and inner > 17:
+            continue
+        x = rng.standard_normal((7 if kernels is ACROSS else 39, 5, inner)).astype(dtype)
+        expected = one_by_one(operation, x, temperature)
+        around = np.full(expected.size + 200, 7, dtype)
+        within = around[100:-100].reshape(expected.shape)
+        run(kernels[operation], x, (5, inner), temperature, within)
         assert_same_bits(within, expected)
         assert (around[:100] == 7).all()
         assert (around[-100:] == 7).all()
         if operation in OF_SAME_SHAPE:
-            run(ACROSS[operation], x, (5, inner), 1.0, x)
+            run(kernels[operation], x, (5, inner), temperature, x)
             assert_same_bits(x, expected)
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+@pytest.mark.parametrize("operation", OF_SAME_SHAPE)
+def test_masks_and_temperatures_of_rows_with_few_neighbours_are_their_own(operation: str, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    function = OPERATIONS[operation]
+    for inner in (2, 3, 7):
+        x = (5 * rng.standard_normal((70, 9, inner))).astype(dtype)
+        x[5, 4, 1] = np.nan
+        where = rng.random(x.shape) < 0.7
+        for choice in ([0.3, 1.0, 2.9], [0.0, 0.7, 1e-30, np.inf]):
+            temperature = rng.choice(choice, (70, 1, inner))
+            moved = [np.ascontiguousarray(each.swapaxes(1, 2)) for each in (x, where, temperature)]
+            expected = function(moved[0], where=moved[1], temperature=moved[2]).swapaxes(1, 2).astype(np.float64)
+            result = function(x, 1, where=where, temperature=temperature).astype(np.float64)
+            assert_same_bits(result, np.ascontiguousarray(expected))
 
 
 @pytest.mark.parametrize("offset", [-50, -1, 1, 50])

@@ -165,7 +165,7 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
         nan = False
         for c in range(0, end - row, width):
             count = min(width, end - row - c)
-            tau = prepared_columns(tile, c, stride, n, temperature, row + c, count, sums)
+            tau = prepared_columns(tile, c, stride, n, temperature, row + c, 1, count, sums)
             ending = columns(tile, c, stride, n, tau, sums, upcoming_of(x, end + c, n, inner))
             store_fields(tile, n * stride + c, stride, ending)
             nan |= any_nan(finished(tile, load(tile, c), ending))

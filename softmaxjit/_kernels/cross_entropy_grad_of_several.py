@@ -49,7 +49,7 @@ def factor_in_lanes(scale: Any, temperature: Any, first: Any, count: Any, memory
 def _factor_in_lanes(scale, temperature, first, count, memory, x):
     if isinstance(temperature, types.Array):
         return lambda scale, temperature, first, count, memory, x: (
-            scale / temperatures_of(temperature, first, count, memory, x)
+            scale / temperatures_of(temperature, first, 1, count, memory, x)
         )
     return lambda scale, temperature, first, count, memory, x: scale / temperature_at(temperature, first)
 

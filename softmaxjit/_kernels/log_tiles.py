@@ -1,4 +1,7 @@
-"""Log-softmax and log-sum-exp of short rows, and along any axis, a tile at a time (see `short_rows`, `across`)."""
+"""Log-softmax and log-sum-exp of short rows, and along any axis, a tile at a time.
+
+See `short_rows`, `across` and `slabs`.
+"""
 
 import numpy as np
 from numba import prange, types
@@ -9,6 +12,7 @@ from .across import across_block, rows_of_tile
 from .ahead import ahead_of_tiles, are_far
 from .log_columns import log_softmax_columns, logsumexp_columns
 from .short_rows import short_block
+from .slabs import slab_block
 from .tiles import rows_of_block
 
 
@@ -62,3 +66,25 @@ def logsumexp_across(x, n, inner, out):
         first = block * rows_per_block
         last = min(rows, first + rows_per_block)
         across_block(logsumexp_columns, data_of(x), first, last, n, inner, rows_per_tile, 1.0, 1, data_of(out), None)
+
+
+@kernel(lambda x, out, temperature: (x, types.intp, types.intp, temperature, out))
+def log_softmax_slabs(x, n, inner, temperature, out):
+    """`log_softmax_across` where neighbours are few."""
+    slabs = out.size // (n * inner)
+    slabs_per_block = rows_of_block(slabs, n * inner, lanes(data_of(x)))
+    for block in prange((slabs + slabs_per_block - 1) // slabs_per_block):
+        first = block * slabs_per_block
+        last = min(slabs, first + slabs_per_block)
+        slab_block(log_softmax_columns, data_of(x), first, last, slabs, n, inner, temperature, n, data_of(out), -np.inf)
+
+
+@kernel(lambda x, out: (x, types.intp, types.intp, out))
+def logsumexp_slabs(x, n, inner, out):
+    """`logsumexp_across` where neighbours are few."""
+    slabs = out.size // inner
+    slabs_per_block = rows_of_block(slabs, n * inner, lanes(data_of(x)))
+    for block in prange((slabs + slabs_per_block - 1) // slabs_per_block):
+        first = block * slabs_per_block
+        last = min(slabs, first + slabs_per_block)
+        slab_block(logsumexp_columns, data_of(x), first, last, slabs, n, inner, 1.0, 1, data_of(out), None)

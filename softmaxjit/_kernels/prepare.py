@@ -168,31 +168,34 @@ def _prepare_columns(tile, start, stride, n, temperature, scale):
 
 
 def prepared_columns(
-    tile: Any, start: Any, stride: Any, n: Any, temperature: Any, first: Any, count: Any, memory: Any
+    tile: Any, start: Any, stride: Any, n: Any, temperature: Any, first: Any, step: Any, count: Any, memory: Any
 ) -> Any:
-    """Return what is left of the temperatures of `count` rows of a tile, from row `first` on: one, or a vector."""
+    """Return what is left of the temperatures of `count` rows of a tile: one, or a vector.
+
+    The rows are `first`, ``first + step``, ...
+    """
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(prepared_columns, inline=True)
-def _prepared_columns(tile, start, stride, n, temperature, first, count, memory):
+def _prepared_columns(tile, start, stride, n, temperature, first, step, count, memory):
     if temperature == ONE_FOR_ALL:
-        return lambda tile, start, stride, n, temperature, first, count, memory: temperature
+        return lambda tile, start, stride, n, temperature, first, step, count, memory: temperature
     if isinstance(temperature, types.BaseTuple):
 
-        def of_any_range(tile, start, stride, n, temperature, first, count, memory):
+        def of_any_range(tile, start, stride, n, temperature, first, step, count, memory):
             if not is_direct(temperature[0]):
                 prepare_columns(tile, start, stride, n, temperature[0], scale_of(temperature[0]))
             return remaining(temperature[0])
 
         return of_any_range
 
-    def of_several(tile, start, stride, n, temperature, first, count, memory):
+    def of_several(tile, start, stride, n, temperature, first, step, count, memory):
         width = lanes(tile)
-        tau = temperatures_of(temperature, first, count, memory, tile)
+        tau = temperatures_of(temperature, first, step, count, memory, tile)
         if any_lane(tau < SMALLEST_TEMPERATURE) or any_lane(tau > LARGEST_TEMPERATURE):
             for k in range(width):
-                each = temperature[first + k] if k < count else 1.0
+                each = temperature[first + k * step] if k < count else 1.0
                 store_element(memory, k, remaining(each))
                 store_element(memory, width + k, scale_of(each))
             prepare_columns(tile, start, stride, n, tau, load_float64(memory, width, splat(tile, 0)))
@@ -203,10 +206,10 @@ def _prepared_columns(tile, start, stride, n, temperature, first, count, memory)
 
 
 @helper
-def temperatures_of(temperature, first, count, memory, tile):
+def temperatures_of(temperature, first, step, count, memory, tile):
     """Return the temperatures of as many rows as a vector has lanes; 1 beyond `count`."""
-    if count == lanes(tile):
+    if step == 1 and count == lanes(tile):
         return load_float64(data_of(temperature), first, splat(tile, 0))
     for k in range(lanes(tile)):
-        store_element(memory, k, temperature[first + k] if k < count else 1.0)
+        store_element(memory, k, temperature[first + k * step] if k < count else 1.0)
     return load_float64(memory, 0, splat(tile, 0))

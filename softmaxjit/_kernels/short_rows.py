@@ -48,7 +48,7 @@ def short_block(columns, x, first, last, rows, n, temperature, results, out, mas
     fill_tile_of_rows(x, first, last, rows, n, tile, copy)
     for row in range(first, last, width):
         count = min(width, last - row)
-        tau = prepared_columns(tile, 0, width, n, temperature, row, count, sums)
+        tau = prepared_columns(tile, 0, width, n, temperature, row, 1, count, sums)
         ending = columns(tile, 0, width, n, tau, sums, None)
         if row + width < last:
             fill_tile_of_rows(x, row + width, last, rows, n, other, copy)
