@@ -150,18 +150,30 @@ LONG_ROW = {2: 1 << 14, 4: 1 << 13, 8: 1 << 14}
 # 64 bytes an element, leaves the second-level cache, and the sums of longer rows are flushed (see `sums`).
 LONGEST_ACROSS = 1 << 14
 
-# Where rows have fewer neighbours than a vector has lanes, all that lies along the axis is turned into lanes.  Of the
-# time as rows lie, softmax of (2000, 10, 2), (2000, 64, 3), (64, 1000, 4), (64, 4000, 3), (500, 100, 7), (300, 100, 12)
-# and (100, 200, 15) float32 along axis 1 took 0.28, 0.34, 0.42, 0.21, 0.58, 0.74 and 0.75, but (300, 100, 16), of whole
-# vectors, 1.18 and (300, 100, 20) 0.91; (2000, 64, 3), (300, 100, 7) and (300, 100, 8) float64 0.61, 0.74 and 1.06;
-# log_softmax of 7 and 15 float32 0.49 and 0.63, logsumexp 0.87 and 1.03 (medians of 15 interleaved runs on one Zen 3
-# core; none with AVX-512).
-SLAB_NEIGHBOURS = {4: 15, 8: 7}
+# Where rows have so few neighbours, by the bytes of an element, all that lies along the axis is turned into lanes.  Of
+# the time as rows lie, softmax of (2000, 10, 2), (2000, 64, 3), (500, 100, 7), (300, 100, 12) and (100, 200, 15)
+# float32 along axis 1 took 0.28, 0.34, 0.58, 0.74 and 0.75, but (300, 100, 16), of whole vectors, 1.18 and (300, 100,
+# 20) 0.91; (2000, 64, 3), (300, 100, 7) and (300, 100, 8) float64 0.61, 0.74 and 1.06; log_softmax of 7 and 15 float32
+# 0.49 and 0.63; logsumexp of 2, 6, 8 and 15 0.51, 0.82, 1.02 and 1.03, of 2, 3 and 4 float64 0.81, 0.85 and 0.99
+# (medians of 15 interleaved runs on one Zen 3 core; none with AVX-512).
+SLAB_NEIGHBOURS = {
+    "softmax": {4: 15, 8: 7},
+    "log_softmax": {4: 15, 8: 7},
+    "logsumexp": {4: 7, 8: 3},
+}
 
-# So many of these at least: of (16, 100, 7), (12, 100, 7), (8, 100, 7) and (4, 100, 7) 0.56, 0.69, 0.92 and 1.5 (the
-# same runs).  Where threads share them out, four tiles.
-FEWEST_SLABS = 8
-FEWEST_SHARED_SLABS = 64
+# Elements of what is turned into one lane, at most: two tiles of them and a copy are 3 MB.  Softmax of (64, 4000, 3)
+# and (64, 8000, 2) took 0.21 and 0.19 (the same runs).
+LONGEST_SLAB = 1 << 14
+
+# Of the lanes, so much is to be used at least: of (14, 100, 15), (13, 100, 12) and (20, 100, 12), which use 0.88, 0.81
+# and 0.63 of them, softmax took 0.92, 1.07 and 1.19 (the same runs).
+FULL_LANES = 7 / 8
+
+# Tiles from which on threads may share them out, and of a part of a call in the pool.  Rows as they lie are more parts:
+# with many cores, of which there were two at hand, these are done sooner.
+FEWEST_SHARED_TILES = 8
+TILES_OF_PART = 4
 
 
 class Facts(NamedTuple):
@@ -217,11 +229,20 @@ def are_long(facts: Facts) -> bool:
     return facts.n >= LONG_ROW[facts.dtype.itemsize] and facts.rows * facts.n >= PARALLEL_ELEMENTS
 
 
+def tiles_of_slabs(facts: Facts) -> int:
+    """Return how many tiles there would be."""
+    lanes = 64 // max(4, facts.dtype.itemsize)
+    return (facts.rows // facts.inner + lanes - 1) // lanes
+
+
 def are_slabs(facts: Facts, parallel: bool) -> bool:
-    """Whether rows that lie across memory have few neighbours, and what they lie in comes often enough."""
-    if facts.inner > SLAB_NEIGHBOURS[max(4, facts.dtype.itemsize)] or facts.inner * facts.n > LONGEST_ACROSS:
+    """Whether rows that lie across memory have so few neighbours that what lies along the axis is turned into lanes."""
+    size = max(4, facts.dtype.itemsize)
+    if facts.inner > SLAB_NEIGHBOURS[facts.operation][size] or facts.inner * facts.n > LONGEST_SLAB:
         return False
-    return facts.rows // facts.inner >= (FEWEST_SHARED_SLABS if parallel else FEWEST_SLABS)
+    tiles = tiles_of_slabs(facts)
+    is_full = facts.rows // facts.inner >= FULL_LANES * tiles * (64 // size)
+    return is_full and (tiles >= FEWEST_SHARED_TILES or not parallel)
 
 
 # Where a large call has emptied the caches, facts and choice take half as long as the arguments before them; with the
@@ -251,6 +272,8 @@ def plan(facts: Facts) -> Plan:
     if not has_kernel:
         return Plan(None, None, plain, parallel=False)
     parts = facts.rows * facts.n // POOL_PART if parallel and facts.rows * facts.n >= POOL_ELEMENTS else 1
+    if kernels is SLABS:
+        parts = max(1, min(parts, tiles_of_slabs(facts) // TILES_OF_PART))
     if direct and are_long(facts):
         kernels = LONG
     serial = kernel = kernels[facts.operation]

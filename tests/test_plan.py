@@ -13,8 +13,6 @@ from softmaxjit._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPER
 from softmaxjit._plan import (
     ACROSS,
     FEWEST_ROWS,
-    FEWEST_SHARED_SLABS,
-    FEWEST_SLABS,
     GROUPED,
     GROUPED_ROW,
     KERNELS,
@@ -24,6 +22,7 @@ from softmaxjit._plan import (
     PARALLEL_ELEMENTS,
     PLAIN,
     POOL_ELEMENTS,
+    POOL_PART,
     SHARED,
     SHARED_ROW,
     SHORT,
@@ -144,19 +143,37 @@ def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(operation: str,
 
 
 @pytest.mark.parametrize(
-    ("dtype", "most"), [*((dtype, 15) for dtype in HALVES), (np.float32, 15), (np.float64, 7)], ids=str
+    ("dtype", "lanes"), [*((dtype, 16) for dtype in HALVES), (np.float32, 16), (np.float64, 8)], ids=str
 )
 @pytest.mark.parametrize("operation", SLABS)
-def test_rows_with_fewer_neighbours_than_a_vector_has_lanes_go_in_slabs(operation: str, dtype: Any, most: int) -> None:
-    assert (FEWEST_SLABS, FEWEST_SHARED_SLABS) == (8, 64)
-    slabs = {"operation": operation, "dtype": np.dtype(dtype), "inner": most, "n": LONGEST_ACROSS // most}
-    few, many = {**slabs, "rows": 8 * most, "threads": 1}, {**slabs, "rows": 64 * most}
-    for chosen in (few, {**few, "inner": 2, "rows": 16}, many, {**many, **BEYOND[2]}):
-        assert name_of(planned(**chosen)) == f"{operation}_slabs"
-        assert not planned(**chosen).widen
-    for changes in ({"rows": 8 * most - 1}, {"inner": most + 1, "rows": 8 * most + 8}, {"n": slabs["n"] + 1}):
-        assert name_of(planned(**{**few, **changes})) == f"{operation}_across"
-    assert name_of(planned(**{**many, "rows": 64 * most - 1})) == f"{operation}_across"
+def test_rows_with_few_neighbours_go_in_slabs(operation: str, dtype: Any, lanes: int) -> None:
+    most = {"logsumexp": {16: 7, 8: 3}}.get(operation, {16: 15, 8: 7})[lanes]
+
+    alone = {"operation": operation, "dtype": np.dtype(dtype), "threads": 1}
+
+    def name_with(slabs: int, inner: int = most, n: int = 2, **changes: Any) -> str:
+        return name_of(planned(**alone, rows=slabs * inner, n=n, inner=inner, **changes))
+
+    for slabs in (lanes * 7 // 8, lanes, lanes * 14 // 8, 7 * lanes - 6, 70 * lanes + 1):
+        assert name_with(slabs) == name_with(slabs, 2) == f"{operation}_slabs"
+    for slabs in (1, lanes * 7 // 8 - 1, lanes + 1, lanes * 14 // 8 - 1):
+        assert name_with(slabs) == f"{operation}_across"
+    assert name_with(lanes, most + 1) == f"{operation}_across"
+    assert name_with(lanes, n=16384 // most) == f"{operation}_slabs"
+    assert name_with(lanes, n=16384 // most + 1) == f"{operation}_across"
+    for changes in BEYOND:
+        assert name_with(lanes, **changes) == f"{operation}_slabs"
+
+
+def test_threads_share_slabs_out_by_whole_tiles() -> None:
+    few, many = ({"inner": 4, "rows": 4 * 16 * tiles, "n": 4096} for tiles in (7, 8))
+    assert name_of(planned(**few, threads=1)) == name_of(planned(**many)) == "softmax_slabs"
+    assert name_of(planned(**few)) == "softmax_across"
+    assert planned(**few).parts == 7 * 16 * 4 * 4096 // POOL_PART
+    assert planned(**many).parts == 2
+    assert planned(**{**many, "rows": 4 * 16 * 12}).parts == 3
+    assert planned(**many, threads=1).parts == 1
+    assert planned(inner=4, rows=4 * 16 * 9, n=70).parts == 1
 
 
 @pytest.mark.parametrize("changes", [{"dtype": np.dtype(np.longdouble)}, {"compiled": False}])

@@ -14,9 +14,10 @@ from .fill import fill_lines
 from .prepare import prepared_columns
 from .tiles import aligned, any_nan, clear_lanes, rows_of_block, tile_of
 
-# Of a tile: half of the smallest second-level caches, which also hold what is read and written.  (4, 1000, 1000),
-# (64, 1000, 49) and (1, 1000, 64) along axis 1 take 0.84, 0.74 and 0.76 of the time in tiles of 4 vectors of rows
-# instead of 2 with AVX-512, 0.82, 0.93 and 0.89 on a Zen 3 core, whose cache has 512 KB (medians of interleaved runs).
+# Of a tile: half of the second-level cache of a Zen 3 core, which also holds what is read and written.
+# (4, 1000, 1000), (64, 1000, 49) and (1, 1000, 64) along axis 1 take 0.84, 0.74 and 0.76 of the time in tiles of 4
+# vectors of rows instead of 2 with AVX-512, 0.82, 0.93 and 0.89 on that core (medians of interleaved runs).  Older
+# processors with AVX2 have 256 KB, and were not at hand.
 TILE_BYTES = 1 << 18
 
 # Most vectors of a line of the input in a tile, by the bytes of the target's vectors.  On that Zen 3 core (512, 65536)
@@ -148,9 +149,10 @@ def across_block(columns, x, first, last, n, inner, rows_per_tile, temperature, 
     `masked` is what masked entries become, None where there are none in the result.
     """
     width = lanes(x)
-    # An odd number of vectors apart, elements do not compete for one place in the cache.  One more than rows take is
-    # what `fill_line` may write beyond the last.
-    stride = (rows_per_tile // width + 1 | 1) * width
+    # Beyond the last row `fill_line` may write zeros, unless all that are neighbours fill vectors.  An odd number of
+    # vectors apart, elements do not compete for one place in the cache.
+    spare = smaller(inner % width, 1)
+    stride = (rows_per_tile // width + spare | 1) * width
     memory_of_tile = tile_of(x, stride * (n + 2 * width))
     tile = aligned(memory_of_tile)
     memory_of_sums = partials(tile)

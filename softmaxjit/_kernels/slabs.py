@@ -17,10 +17,9 @@ from .turning import fill_tile_of_rows, put_tile_of_rows
 
 @helper
 def finish_columns(tile, start, stride, results, ending):
-    """Replace the first elements of as many rows as a vector has lanes by results, and tell whether any is NaN."""
+    """Replace the first elements of as many rows as a vector has lanes by results."""
     for i in range(start, start + results * stride, stride):
         store(tile, i, finished(tile, load(tile, i), ending))
-    return any_nan(load(tile, start))
 
 
 @helper
@@ -46,7 +45,8 @@ def slab_block(columns, x, first, last, slabs, n, inner, temperature, results, o
         for k in range(inner):
             tau = prepared_columns(tile, k * width, stride, n, temperature, slab * inner + k, inner, count, sums)
             ending = columns(tile, k * width, stride, n, tau, sums, None)
-            nan |= finish_columns(tile, k * width, stride, results, ending)
+            finish_columns(tile, k * width, stride, results, ending)
+            nan |= any_nan(load(tile, k * width))
         if slab + width < last:
             fill_tile_of_rows(x, slab + width, last, slabs, size, other, copy)
         put_tile_of_rows(tile, slab, last, results * inner, out, copy)

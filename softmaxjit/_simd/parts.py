@@ -20,7 +20,7 @@ def first_lanes(builder: Any, count: Any, lanes: int) -> Any:
 
 def load_first(context: Any, builder: Any, address: Any, count: Any, vector_type: ir.VectorType, align: int) -> Any:
     """Return the vector whose first `count` lanes, none to all, are at an address; the others are anything."""
-    if _by_pieces(context, vector_type):
+    if _loaded_by_pieces(context, vector_type):
         return _load_pieces(builder, address, count, vector_type)
     mask = first_lanes(builder, count, vector_type.count)
     operands = [address, INT32(align), mask, ir.Constant(vector_type, ir.Undefined)]
@@ -36,21 +36,22 @@ def store_first(context: Any, builder: Any, value: Any, address: Any, count: Any
     call_llvm(builder, f"llvm.masked.store.{suffix(value.type)}.p0", ir.VoidType(), operands)
 
 
-def _by_pieces(context: Any, vector_type: ir.VectorType) -> bool:
-    """Whether the target has no masked access to such lanes: LLVM would then branch for each.
+def _loaded_by_pieces(context: Any, vector_type: ir.VectorType) -> bool:
+    """Whether the target has no masked load of such lanes: LLVM would then branch for each.
 
-    1 to 15 elements of 16 bits take 2.2 to 4.0 ns to load and 1.9 to 2.7 ns to store by pieces, 4.3 to 6.9 and 3.9 to
-    5.7 ns by a branch for each; masked by pairs and an odd one, 2.4 to 10 and 5 ns (one Zen 3 core).
+    1 to 15 elements of 16 bits take 2.2 to 4.0 ns by pieces, 4.3 to 6.9 ns by a branch for each; masked by pairs and an
+    odd one, 2.4 to 10 ns (one Zen 3 core).
     """
     return bool(vector_type.element in _SMALL) and not target_has(context, "avx512bw")
 
 
 def _stored_by_pieces(context: Any) -> bool:
-    """Whether the target has no quick masked store.
+    """Whether the target has no masked store of any lanes, or one that may be slow.
 
-    That of AVX2 takes 8.5 ns on AMD's processors up to Zen 3.  By pieces, softmax of (2000, 64, 3), (500, 100, 7) and
-    (64, 1000, 49) float32 along axis 1 takes 0.54, 0.58 and 0.95 of the time, rows take 0.98 to 1.02 (medians of
-    interleaved runs on one Zen 3 core).
+    That of AVX2 takes 8.5 ns on AMD's processors up to Zen 3.  By pieces, where 3, 7 and 49 rows are neighbours along
+    another axis, softmax of float32 takes 0.54, 0.58 and 0.95 of the time, of rows by themselves 0.98 to 1.02 (medians
+    of interleaved runs on one Zen 3 core; Intel's processors with AVX2 have not been measured).  Elements of 16 bits,
+    of which AVX2 has none, take 1.9 to 2.7 ns by pieces and 3.9 to 5.7 ns by a branch for each.
     """
     return not target_has(context, "avx512bw")
 
