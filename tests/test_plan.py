@@ -148,7 +148,6 @@ def test_rows_that_lie_across_memory_are_taken_so_up_to_a_length(operation: str,
 @pytest.mark.parametrize("operation", SLABS)
 def test_rows_with_few_neighbours_go_in_slabs(operation: str, dtype: Any, lanes: int) -> None:
     most = {"logsumexp": {16: 7, 8: 3}}.get(operation, {16: 15, 8: 7})[lanes]
-
     alone = {"operation": operation, "dtype": np.dtype(dtype), "threads": 1}
 
     def name_with(slabs: int, inner: int = most, n: int = 2, **changes: Any) -> str:

@@ -83,7 +83,7 @@ def empty_line(tile, place, stride, fields, ending, out, at, length):
     """Write results of neighbouring rows as `fill_line` read them, and nothing beyond them."""
     width = lanes(tile)
     if length < width:
-        v = load_part(tile, place, length, 0)
+        v = load(tile, place)
         store_part(out, at, length, finished(tile, v, load_fields(tile, fields, stride, ending)))
         return
     for start in range(0, length, width):

@@ -90,7 +90,7 @@ def rows_ahead(x, n):
 
 
 def _asks_in_each_pass(x: Any) -> bool:
-    """Whether softmax of such elements does."""
+    """Whether softmax of such elements asks in each of its passes."""
     return bool(vector_bytes() == 64 and x.dtype == computed(x.dtype))
 
 
