@@ -30,7 +30,7 @@ from .cross_entropy_grad_of_several import (
     put_losses_and_terms,
     subtract_truths,
 )
-from .grouped_rows import padded, row_of_group, scale_terms, size_of_group, start_of_group, sum_group
+from .grouped_rows import row_of_group, scale_terms, size_of_group, start_of_group, sum_group
 from .groups import (
     Places,
     ahead_of_groups,
@@ -38,6 +38,7 @@ from .groups import (
     for_result,
     keep_for_results,
     memory_beside,
+    padded,
     rows_of_group,
     size_of_numbers,
     size_of_sums,

@@ -18,10 +18,9 @@ from .groups import (
     memory_beside,
     rows_of_group,
     settled_in_lanes,
-    size_of_numbers,
 )
 from .log_columns import logs_of_columns
-from .log_grouped_rows import log_of_group, memory_of_sums, start_of_log_group
+from .log_grouped_rows import log_of_group, memory_of_sums, size_of_log_group, start_of_log_group
 from .short_rows import finish_tile
 from .targets_in_lanes import memory_of_targets, put_losses, targets_in_lanes, truth_of
 from .temperature import settled
@@ -61,10 +60,10 @@ def losses_of_tiles(x, first, last, rows, n, temperature, labels, weight, smooth
 def losses_of_groups(x, first, last, n, temperature, labels, weight, smoothing, losses):
     """Cross-entropy of rows `first` to `last - 1`; as in `log_softmax_of_groups`, the next group fills a wait."""
     group = rows_of_group(x, n)
-    memory, sums, memory_of_float64 = tile_of(x, size_of_numbers(x) + lanes(x)), memory_of_sums(), memory_beside(x)
+    memory, sums, memory_of_float64 = tile_of(x, size_of_log_group(x, n) + lanes(x)), memory_of_sums(), memory_beside(x)
     beside = memory_of_targets(x)
     places = Places(aligned(memory), aligned(sums), data_of(memory_of_float64))
-    truth = truth_of(labels, weight, smoothing, counted_from(places.numbers, -size_of_numbers(x)), beside)
+    truth = truth_of(labels, weight, smoothing, counted_from(places.numbers, -size_of_log_group(x, n)), beside)
     begin_sums(places.sums)
     ahead = ahead_of_groups(x, n, None)
     begun = start_of_log_group(x, first, smaller(group, last - first), n, temperature, False, places)

@@ -21,6 +21,7 @@ from .groups import (
     keep_for_results,
     keep_for_sums,
     memory_beside,
+    padded,
     rows_of_group,
     shift_of_group,
     size_of_numbers,
@@ -43,12 +44,6 @@ class StartOfGroup(NamedTuple):
     missing: Any  # see `missing_from_largest`
     plain: Any  # whether all rows are; see `Shift`
     temperature: Any
-
-
-@helper
-def padded(x, n):
-    """Return the elements of whole vectors that hold n."""
-    return (n + lanes(x) - 1) // lanes(x) * lanes(x)
 
 
 @helper

@@ -56,6 +56,12 @@ def rows_of_group(x, n):
 
 
 @helper
+def padded(x, n):
+    """Return the elements of whole vectors that hold n."""
+    return (n + lanes(x) - 1) // lanes(x) * lanes(x)
+
+
+@helper
 def size_of_numbers(x):
     """Return how many elements of memory the numbers of a group take."""
     return (lanes(x) + NUMBERS_OF_SUMS + NUMBERS_OF_RESULTS) * lanes(x)

@@ -12,6 +12,7 @@ from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import like, magnitude, smaller
 from .._simd.lanes import all_lanes, any_lane, widen
 from .._simd.memory import (
+    counted_from,
     data_of,
     element_like,
     keep_part,
@@ -36,10 +37,12 @@ from .groups import (
     keep_for_results,
     keep_for_sums,
     memory_beside,
+    padded,
     rows_of_group,
     shift_of_group,
     size_of_numbers,
 )
+from .kept import add_kept, keep_row
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import has_nan, log1p_of_ratio, start_of_shift, sum_with_largest
 from .others import add_block_of_others, is_too_small, minus_largest, sum_blocks_of_others
@@ -121,16 +124,48 @@ def start_of_log_group(x, first, count, n, temperature, precise, places):
 
 
 @helper
-def sum_others_of_group(x, first, count, n, of_sums, reached, precise, places, ahead):
+def size_of_log_group(x, n):
+    """Return how many elements of memory a group takes: its numbers, and the exponentials of two rows in two parts."""
+    return size_of_numbers(x) + 4 * padded(x, n)
+
+
+def sum_others_of_group(
+    x: Any, first: Any, count: Any, n: Any, of_sums: Any, reached: Any, precise: Any, places: Any, ahead: Any
+) -> Any:
     """Keep the partial sums of rows but for their maxima."""
-    for k in range(count):
-        steps, shift = for_sum(x, of_sums, k, places)
-        total, lost = opening_of_row(x, places, k)
-        start = (first + k) * n
-        total, lost = add_block_of_others(
-            x, start, start + n, total, lost, steps, shift, reached, precise, False, ahead
-        )
-        store_sum(places.sums, k, total, lost)
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(sum_others_of_group, inline=True)
+def _sum_others_of_group(x, first, count, n, of_sums, reached, precise, places, ahead):
+    if computed(x.dtype) == types.float64:
+
+        def in_registers(x, first, count, n, of_sums, reached, precise, places, ahead):
+            for k in range(count):
+                steps, shift = for_sum(x, of_sums, k, places)
+                total, lost = opening_of_row(x, places, k)
+                i = (first + k) * n
+                total, lost = add_block_of_others(
+                    x, i, i + n, total, lost, steps, shift, reached, precise, False, ahead
+                )
+                store_sum(places.sums, k, total, lost)
+
+        return in_registers
+
+    # While the exponentials of a row are computed, those of the row before are added.
+    def by_memory(x, first, count, n, of_sums, reached, precise, places, ahead):
+        size = padded(x, n)
+        kept = counted_from(places.numbers, -size_of_numbers(x))
+        for k in range(count + 1):
+            if k < count:
+                steps, shift = for_sum(x, of_sums, k, places)
+                keep_row(x, (first + k) * n, n, steps, shift, reached, precise, kept, (k & 1) * size, 2 * size, ahead)
+            if k > 0:
+                total, lost = opening_of_row(x, places, k - 1)
+                total = add_kept(total, kept, (~k & 1) * size, n, precise, 2 * size)
+                store_sum(places.sums, k - 1, total, lost)
+
+    return by_memory
 
 
 @helper
@@ -170,7 +205,7 @@ def log_softmax_of_groups(x, first, last, n, temperature, out):
     As in `log_softmax_block`, the next group's start fills the wait for logarithms.
     """
     group = rows_of_group(x, n)
-    memory, sums, memory_of_float64 = tile_of(x, size_of_numbers(x)), memory_of_sums(), memory_beside(x)
+    memory, sums, memory_of_float64 = tile_of(x, size_of_log_group(x, n)), memory_of_sums(), memory_beside(x)
     places = Places(aligned(memory), aligned(sums), data_of(memory_of_float64))
     begin_sums(places.sums)
     ahead = ahead_of_groups(x, n, out)
@@ -209,7 +244,7 @@ def logs_beside_infinity(x, first, count, n, begun, log, log_error, places):
 def logsumexp_of_groups(x, first, last, n, out):
     """Log-sum-exp of rows `first` to `last - 1`."""
     group = rows_of_group(x, n)
-    memory, sums, memory_of_float64 = tile_of(x, size_of_numbers(x)), memory_of_sums(), memory_beside(x)
+    memory, sums, memory_of_float64 = tile_of(x, size_of_log_group(x, n)), memory_of_sums(), memory_beside(x)
     places = Places(aligned(memory), aligned(sums), data_of(memory_of_float64))
     begin_sums(places.sums)
     ahead = ahead_of_groups(x, n, None)

@@ -15,11 +15,13 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import fma, residue, select, smaller
+from .._simd.arithmetic import fma, larger, residue, smaller
 from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
+from .._simd.stack import stack_memory
 from .._simd.vector import computed
 from .ahead import ask
+from .kept import BEHIND, IN_RING, RING, ROOM, add_kept, keep_rest, keep_two, parts_of_exp
 from .partial import add_term, nothing, pair_of
 from .sums import add_pairs, scaled
 
@@ -109,26 +111,53 @@ def sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise,
     return pair_of(total, lost)
 
 
-@helper
-def add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+def add_block_of_others(
+    x: Any,
+    i: Any,
+    stop: Any,
+    total: Any,
+    lost: Any,
+    steps: Any,
+    shift: Any,
+    reached: Any,
+    precise: Any,
+    alone: Any,
+    ahead: Any,
+) -> Any:
     """Return partial sums, and what they have lost, with the exponentials of ``x[i : stop]`` added."""
-    width = lanes(x)
-    while i + width <= stop:
-        ask(x, i, ahead)
-        u, scale = parts_of_exp(load(x, i), steps, shift, reached, alone)
-        total, lost = add_exp(total, lost, u, scale, precise)
-        i += width
-    if i < stop:
-        u, scale = parts_of_exp(load_part(x, i, stop - i, shift.largest), steps, shift, reached, alone)
-        total, lost = add_exp(total, lost, u, keep_part(scale, stop - i), precise)
-    return total, lost
+    raise NotImplementedError("only inside compiled code")
 
 
-@helper
-def parts_of_exp(v, steps, shift, reached, alone):
-    """Return `u` and `scale` of `exp_scaled`, `scale` 0 at the maximum where it is `alone`."""
-    _, u, scale = scaled(v, steps, shift, reached)
-    return u, (select(v == shift.largest, 0, scale) if alone else scale)
+@compiled_as(add_block_of_others, inline=True)
+def _add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+    def by_memory(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+        width = lanes(x)
+        kept = stack_memory(x, ROOM)
+        first = i
+        while i + 2 * width <= stop:
+            at = (i - first) & IN_RING
+            keep_two(x, i, steps, shift, reached, precise, alone, kept, at, RING, ahead)
+            if i - first >= BEHIND:  # what came so much earlier is half the ring away
+                total = add_kept(total, kept, at ^ BEHIND, 2 * width, precise, RING)
+            i += 2 * width
+        keep_rest(x, i, stop, steps, shift, reached, precise, alone, kept, (i - first) & IN_RING, RING, ahead)
+        for k in range(larger(0, i - first - BEHIND), stop - first, width):
+            total = add_kept(total, kept, k & IN_RING, width, precise, RING)
+        return total, lost
+
+    def in_registers(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+        width = lanes(x)
+        while i + width <= stop:
+            ask(x, i, ahead)
+            u, scale = parts_of_exp(load(x, i), steps, shift, reached, alone)
+            total, lost = add_exp(total, lost, u, scale, precise)
+            i += width
+        if i < stop:
+            u, scale = parts_of_exp(load_part(x, i, stop - i, shift.largest), steps, shift, reached, alone)
+            total, lost = add_exp(total, lost, u, keep_part(scale, stop - i), precise)
+        return total, lost
+
+    return by_memory if computed(x.dtype) == types.float32 else in_registers
 
 
 def add_exp(total: Any, lost: Any, u: Any, scale: Any, precise: Any) -> Any:
