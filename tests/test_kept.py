@@ -1,4 +1,4 @@
-"""Sums through memory: the bits of sums in registers, at every length around the places that exponentials take there."""
+"""Sums through memory: the bits of sums in registers, at every length around the places of exponentials there."""
 
 from typing import Any
 
