@@ -108,6 +108,10 @@ SHORT_ROW = {
     "cross_entropy_and_grad": {4: 30, 8: 23},
 }
 
+# But not of these lengths, as such rows fill their vectors: logsumexp of 32 float32 took in groups 0.92 of the time in
+# tiles with AVX-512, with AVX2 0.79 to 1.0, of float16 and bfloat16 0.93 and 0.82, of 33 float32 1.35 (one Zen 3 core).
+FILLS_VECTORS = {"logsumexp": {4: 32}}
+
 # Longer ones go in groups up to so many.  Of the time one by one (the same runs; after the semicolon code for AVX2),
 # softmax of 48, 64, 128, 192 and 256 float32 took 0.39, 0.49, 0.61, 0.78 and 0.86; 0.49, 0.64, 0.70, 0.85 and 0.89,
 # but where rows come from the third level of the caches, 128, 160, 192 and 256 0.82, 0.88, 0.99 and 1.07; of 64, 128
@@ -208,7 +212,7 @@ def kernels_of_rows(operation: str, dtype: "np.dtype[Any]", rows: int, n: int) -
     if operation not in SHORT or rows < FEWEST_ROWS:
         return KERNELS
     size = max(4, dtype.itemsize)
-    if n <= SHORT_ROW[operation].get(size, 0):
+    if n <= SHORT_ROW[operation].get(size, 0) and n != FILLS_VECTORS.get(operation, {}).get(size):
         return SHORT
     return GROUPED if n <= GROUPED_ROW[operation].get(size, 0) else KERNELS
 

@@ -109,6 +109,13 @@ def test_short_rows_are_turned_into_lanes_and_longer_ones_go_in_groups(
         assert name_of(planned(**{**facts, "rows": FEWEST_ROWS - 1}, n=n)) == f"{operation}_rows"
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32], ids=str)
+def test_short_rows_that_fill_their_vectors_go_in_groups(dtype: Any) -> None:
+    facts = {"operation": "logsumexp", "dtype": np.dtype(dtype), "rows": FEWEST_ROWS}
+    for n, kind in ((16, "short_rows"), (31, "short_rows"), (32, "grouped_rows"), (33, "short_rows")):
+        assert name_of(planned(**facts, n=n)) == f"logsumexp_{kind}"
+
+
 def test_rows_of_16_bits_in_groups_are_widened_for_temperatures_that_are_prepared() -> None:
     """In place of the logits, which 16 bits would round; tiles hold them wider."""
     facts = {"dtype": np.dtype(np.float16), "rows": FEWEST_ROWS, "highest_temperature": np.inf}

@@ -1,39 +1,52 @@
-"""Exponentials of float32 kept in memory until they are added in float64, which is there that they are widened from.
+"""Exponentials of float32 that wait in memory to be added in float64: from there they are widened for next to nothing.
 
-From memory a conversion is one operation, from a register 2.5, and on a Zen 3 core these come in the way of
-multiplications.  Sums follow `BEHIND` elements behind exponentials, so that neither waits for the other: of the time
-from registers, sums of 1000 elements took 0.74, with the errors of exponentials 0.68; at once instead of behind 0.93,
-and by pieces of 64 or 128 elements, each kept, then added, 0.77 to 0.8 (one Zen 3 core, medians of interleaved runs).
+A conversion from memory is one operation, one from a register 2.5, which on a Zen 3 core come in the way of
+multiplications.  Sums follow some vectors behind exponentials, or a row, so that neither waits for the other: rows of
+1000 took 0.74 of the time of sums from registers, 0.68 where each exponential is added with its rounding error; added
+at once 0.93, and by pieces of 64 or 128, each first kept, then added, 0.77 to 0.8 (medians of interleaved runs; with
+AVX-512 it has not been measured).
 """
 
-from .._jit import helper
-from .._simd.arithmetic import fma, select, smaller
+from typing import Any
+
+from numba import types
+
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import fma, smaller
 from .._simd.lanes import halves, joined
 from .._simd.memory import keep_part, lanes, load, load_part, load_wide, store
+from .._simd.stack import stack_memory
+from .._simd.vector import computed
 from .ahead import ask
-from .sums import scaled
+from .sums import parts_of_exp
 
-# 32, 64 and 256 elements took 1.06, 1.03 and 1.04 of the time of log_softmax of rows of 1000.
+# How many elements sums are behind: a power of two, and at least two vectors.  32, 64 and 256 took 1.06, 1.03 and 1.04
+# of the time of log_softmax of rows of 1000.
 BEHIND = 128
 RING = 2 * BEHIND
 IN_RING = RING - 1  # a mask for indices
 ROOM = 2 * RING  # for two parts of each
 
 
-@helper
-def parts_of_exp(v, steps, shift, reached, alone):
-    """Return `u` and `scale` of `exp_scaled`, `scale` 0 at the maximum where it is `alone`."""
-    _, u, scale = scaled(v, steps, shift, reached)
-    return u, (select(v == shift.largest, 0, scale) if alone else scale)
+def memory_to_keep(x: Any) -> Any:
+    """Return memory for as many exponentials as wait at a time; None in float64, which are added as they come."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(memory_to_keep, inline=True)
+def _memory_to_keep(x):
+    if computed(x.dtype) == types.float32:
+        return lambda x: stack_memory(x, ROOM)
+    return lambda x: None
 
 
 @helper
-def keep_two(x, i, steps, shift, reached, precise, alone, kept, at, apart, ahead):
+def keep_two(x, i, steps, shift, reached, precise, kept, at, apart, ahead):
     """Keep the exponentials of two vectors."""
     width = lanes(x)
     ask(x, i, ahead)
     ask(x, i + width, ahead)
-    u, scale = parts_of_exp(joined(load(x, i), load(x, i + width)), steps, shift, reached, alone)
+    u, scale = parts_of_exp(joined(load(x, i), load(x, i + width)), steps, shift, reached, False)
     first, second = halves(u)
     first_scale, second_scale = halves(scale)
     keep_exp(kept, at, first, first_scale, precise, apart)
@@ -41,14 +54,14 @@ def keep_two(x, i, steps, shift, reached, precise, alone, kept, at, apart, ahead
 
 
 @helper
-def keep_rest(x, i, end, steps, shift, reached, precise, alone, kept, at, apart, ahead):
+def keep_rest(x, i, end, steps, shift, reached, precise, kept, at, apart, ahead):
     """Keep the exponentials of less than two vectors, the last filled up with 0."""
     width = lanes(x)
     while i < end:
         ask(x, i, ahead)
         count = smaller(end - i, width)
         v = load(x, i) if count == width else load_part(x, i, count, shift.largest)
-        u, scale = parts_of_exp(v, steps, shift, reached, alone)
+        u, scale = parts_of_exp(v, steps, shift, reached, False)
         keep_exp(kept, at, u, keep_part(scale, count), precise, apart)
         i += width
         at += width
@@ -82,6 +95,6 @@ def keep_row(x, start, n, steps, shift, reached, precise, kept, at, apart, ahead
     width = lanes(x)
     i, end = start, start + n
     while i + 2 * width <= end:
-        keep_two(x, i, steps, shift, reached, precise, False, kept, at + (i - start), apart, ahead)
+        keep_two(x, i, steps, shift, reached, precise, kept, at + (i - start), apart, ahead)
         i += 2 * width
-    keep_rest(x, i, end, steps, shift, reached, precise, False, kept, at + (i - start), apart, ahead)
+    keep_rest(x, i, end, steps, shift, reached, precise, kept, at + (i - start), apart, ahead)

@@ -45,7 +45,7 @@ from .groups import (
 from .kept import add_kept, keep_row
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import has_nan, log1p_of_ratio, start_of_shift, sum_with_largest
-from .others import add_block_of_others, is_too_small, minus_largest, sum_blocks_of_others
+from .others import add_block_of_others, is_too_small, minus_largest, sum_without_largest
 from .partial import nothing
 from .prepare import prepared
 from .shift import limits_of
@@ -125,7 +125,7 @@ def start_of_log_group(x, first, count, n, temperature, precise, places):
 
 @helper
 def size_of_log_group(x, n):
-    """Return how many elements of memory a group takes: its numbers, and the exponentials of two rows in two parts."""
+    """Return how many elements of memory a group takes: its numbers, and two rows of exponentials in two parts each."""
     return size_of_numbers(x) + 4 * padded(x, n)
 
 
@@ -138,7 +138,7 @@ def sum_others_of_group(
 
 @compiled_as(sum_others_of_group, inline=True)
 def _sum_others_of_group(x, first, count, n, of_sums, reached, precise, places, ahead):
-    if computed(x.dtype) == types.float64:
+    if computed(x.dtype) != types.float32:
 
         def in_registers(x, first, count, n, of_sums, reached, precise, places, ahead):
             for k in range(count):
@@ -146,7 +146,7 @@ def _sum_others_of_group(x, first, count, n, of_sums, reached, precise, places, 
                 total, lost = opening_of_row(x, places, k)
                 i = (first + k) * n
                 total, lost = add_block_of_others(
-                    x, i, i + n, total, lost, steps, shift, reached, precise, False, ahead
+                    x, i, i + n, total, lost, steps, shift, reached, precise, False, None, ahead
                 )
                 store_sum(places.sums, k, total, lost)
 
@@ -192,7 +192,7 @@ def without_largest_of_rows(x, first, count, n, begun, rest, error, precise, pla
     for k in range(count):
         if is_too_small(x, load_element(beside, k), load_element(beside, 2 * width + k), precise):
             steps, shift = for_sum(x, begun.of_sums, k, places)
-            alone, alone_error = sum_blocks_of_others(x, (first + k) * n, n, steps, shift, False, precise, True, ahead)
+            alone, alone_error = sum_without_largest(x, (first + k) * n, n, steps, shift, precise, ahead)
             store_element(beside, k, alone)
             store_element(beside, width + k, alone_error)
     return load_float64(beside, 0, splat(x, 0)), load_float64(beside, width, splat(x, 0))

@@ -9,9 +9,10 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, store_element
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
+from .kept import memory_to_keep
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row
-from .others import is_too_small, sum_block_of_others, sum_blocks_of_others, without_largest
+from .others import is_too_small, sum_block_of_others, sum_blocks_of_others, sum_without_largest, without_largest
 from .partial import nothing
 from .pieces import PIECE_ELEMENTS, are_near, excess, extremes_of_both, extremes_of_ends, extremes_of_piece
 from .shift import Shift, largest_exp, limits_of, row_shift, shift_of_row
@@ -20,7 +21,7 @@ from .temperature import settled, settled_at
 
 
 @helper
-def sum_piece_of_others(x, i, stop, begins_row, steps, first, extremes, temperature, precise, ahead):
+def sum_piece_of_others(x, i, stop, begins_row, steps, first, extremes, temperature, precise, kept, ahead):
     """Return whether extremes allow the provisional shift `first`, then the sum of the piece ``x[i : stop]`` as a pair.
 
     With the one that begins the row comes the exponential of the maximum, the largest of `extremes`.
@@ -31,12 +32,12 @@ def sum_piece_of_others(x, i, stop, begins_row, steps, first, extremes, temperat
     if begins_row:
         shift = Shift(extremes.largest, first.anchor, first.lowest, first.magic, first.octaves, True, True)
         total, lost = without_largest(x, steps, shift, True, precise, False)
-    value, error = sum_block_of_others(x, i, stop, total, lost, steps, first, True, precise, False, ahead)
+    value, error = sum_block_of_others(x, i, stop, total, lost, steps, first, True, precise, False, kept, ahead)
     return True, value, error
 
 
 @helper
-def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, ahead):
+def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, precise, kept, ahead):
     """Return whether a row was read to its end, then the sum of others under the provisional shift `first`.
 
     Last come the extremes of what was read; those of both ends are known before.  The piece that begins the row is the
@@ -53,7 +54,7 @@ def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, preci
             of_piece, _ = extremes_of_piece(x, i, end)
             extremes = extremes_of_both(of_piece, extremes)
         near, piece_value, piece_error = sum_piece_of_others(
-            x, i, stop, begins_row, steps, first, extremes, temperature, precise, ahead
+            x, i, stop, begins_row, steps, first, extremes, temperature, precise, kept, ahead
         )
         if not near:
             return False, value, error, extremes
@@ -62,14 +63,14 @@ def sum_pieces_of_others(x, start, n, steps, first, extremes, temperature, preci
 
 
 @helper
-def rest_by_pieces(x, start, n, temperature, precise, ahead):
+def rest_by_pieces(x, start, n, temperature, precise, kept, ahead):
     """Return whether a row could be taken piece by piece, then its shift, and its sum of others as a pair."""
     reach = limits_of(x).log_reach
     steps = exp_steps(x, temperature)
     extremes, _ = extremes_of_ends(x, start, start + n)
     first = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
     complete, rest, error, extremes = sum_pieces_of_others(
-        x, start, n, steps, first, extremes, temperature, precise, ahead
+        x, start, n, steps, first, extremes, temperature, precise, kept, ahead
     )
     shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
     scale = excess(steps, first, shift)
@@ -79,14 +80,15 @@ def rest_by_pieces(x, start, n, temperature, precise, ahead):
 @helper
 def log_of_long_row(x, start, n, temperature, precise, ahead):
     """Return a row's maximum and what `log_of_sum` returns."""
-    found, shift, rest, error = rest_by_pieces(x, start, n, temperature, precise, ahead)
+    kept = memory_to_keep(x)
+    found, shift, rest, error = rest_by_pieces(x, start, n, temperature, precise, kept, ahead)
     steps = exp_steps(x, temperature)
     if not found:
         shift = shift_of_row(x, start, n, temperature, limits_of(x).log_reach, None)
-        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, kept, ahead)
     unit, unit_error = largest_exp(x, shift, temperature)
     if is_too_small(x, rest, unit, precise):
-        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
+        rest, error = sum_without_largest(x, start, n, steps, shift, precise, ahead)
     log, log_error = log1p_of_ratio(x, rest, error, unit, unit_error)
     return shift.largest, log, log_error
 

@@ -13,10 +13,11 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, element_like, store_element
 from .ahead import ahead_of, are_far
 from .fill import fill_rows
+from .kept import memory_to_keep
 from .log_long_rows import sum_piece_of_others
 from .log_softmax import log_softmax_output, output_of
 from .logsumexp import log1p_of_ratio, logsumexp_of_row, start_of_shift
-from .others import OTHERS_BLOCK_ELEMENTS, is_too_small, sum_block_of_others, sum_blocks_of_others, without_largest
+from .others import OTHERS_BLOCK_ELEMENTS, is_too_small, sum_block_of_others, sum_without_largest, without_largest
 from .partial import nothing
 from .pieces import PIECE_ELEMENTS, Extremes, excess, extremes_of_both, extremes_of_piece
 from .shared_rows import extremes_of_blocks, extremes_to_begin_with, shift_of_extremes
@@ -38,6 +39,7 @@ def start_of_extremes(x, n, largest, smallest, temperature):
 @helper
 def sum_part(x, start, i, stop, begun, reached, precise, ahead, totals, errors):
     """Keep the sums of the blocks of ``x[i : stop]``, of a row that begins at `start`."""
+    kept = memory_to_keep(x)
     while i < stop:
         end = min(stop, i + OTHERS_BLOCK_ELEMENTS)
         if i == start:
@@ -46,7 +48,7 @@ def sum_part(x, start, i, stop, begun, reached, precise, ahead, totals, errors):
             total, lost = nothing(x)
         block = (i - start) // OTHERS_BLOCK_ELEMENTS
         totals[block], errors[block] = sum_block_of_others(
-            x, i, end, total, lost, begun.steps, begun.shift, reached, precise, False, ahead
+            x, i, end, total, lost, begun.steps, begun.shift, reached, precise, False, kept, ahead
         )
         i = end
 
@@ -73,13 +75,14 @@ def sum_pieces_of_part(x, start, i, stop, n, largest, smallest, temperature, pre
     steps = exp_steps(x, temperature)
     ahead = ahead_of(x, PIECE_ELEMENTS, far, out)
     i = max(i, start + PIECE_ELEMENTS)
+    kept = memory_to_keep(x)
     near = True
     while near and i < stop:
         block = (i - start) // PIECE_ELEMENTS
         of_piece, end = extremes_of_piece(x, i, stop)
         extremes = extremes_of_both(of_piece, extremes)
         near, totals[block], errors[block] = sum_piece_of_others(
-            x, i, end, False, steps, first, extremes, temperature, precise, ahead
+            x, i, end, False, steps, first, extremes, temperature, precise, kept, ahead
         )
         i = end
     return np.float64(extremes.largest), np.float64(extremes.smallest)
@@ -98,7 +101,7 @@ def scale_of_pieces(x, start, n, ends, extremes, temperature, precise, totals, e
     ahead = ahead_of(x, n, False, None)
     stop = start + min(n, PIECE_ELEMENTS)
     near, totals[0], errors[0] = sum_piece_of_others(
-        x, start, stop, True, steps, first, of_row, temperature, precise, ahead
+        x, start, stop, True, steps, first, of_row, temperature, precise, memory_to_keep(x), ahead
     )
     return excess(steps, first, shift) if near else 0.0
 
@@ -114,7 +117,7 @@ def log_of_blocks(x, start, n, largest, smallest, temperature, precise, totals, 
     rest, error = rest / scale, error / scale
     if is_too_small(x, rest, begun.unit, precise):
         ahead = ahead_of(x, n, False, None)
-        rest, error = sum_blocks_of_others(x, start, n, begun.steps, begun.shift, False, precise, True, ahead)
+        rest, error = sum_without_largest(x, start, n, begun.steps, begun.shift, precise, ahead)
     return log1p_of_ratio(x, rest, error, begun.unit, begun.unit_error)
 
 

@@ -18,12 +18,11 @@ from .._jit import compiled_as, helper
 from .._simd.arithmetic import fma, larger, residue, smaller
 from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
-from .._simd.stack import stack_memory
 from .._simd.vector import computed
 from .ahead import ask
-from .kept import BEHIND, IN_RING, RING, ROOM, add_kept, keep_rest, keep_two, parts_of_exp
+from .kept import BEHIND, IN_RING, RING, add_kept, keep_rest, keep_two, memory_to_keep
 from .partial import add_term, nothing, pair_of
-from .sums import add_pairs, scaled
+from .sums import add_pairs, parts_of_exp, scaled
 
 # Partial sums of so many elements, 128 terms in float32 and 256 in float64, lose at most 2**-46 and 2**-90 of the
 # maximum's exponential, and those of its dtype's rounding errors 2**-41 in float32.  What is left of the sum is to be
@@ -39,13 +38,20 @@ def sum_of_others(x, start, n, steps, shift, unit, precise, ahead):
     `unit` is about the exponential of the maximum; with `precise`, a constant of the compiled code, each exponential is
     added with its rounding error.
     """
+    kept = memory_to_keep(x)
     if shift.reached:
-        rest, error = sum_blocks_of_others(x, start, n, steps, shift, True, precise, False, ahead)
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, True, precise, False, kept, ahead)
     else:
-        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, ahead)
+        rest, error = sum_blocks_of_others(x, start, n, steps, shift, False, precise, False, kept, ahead)
     if is_too_small(x, rest, unit, precise):
-        return sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, ahead)
+        return sum_without_largest(x, start, n, steps, shift, precise, ahead)
     return rest, error
+
+
+@helper
+def sum_without_largest(x, start, n, steps, shift, precise, ahead):
+    """Return the sum of a row that is read without its maximum: seldom, so that it is compiled without a ring."""
+    return sum_blocks_of_others(x, start, n, steps, shift, False, precise, True, None, ahead)
 
 
 @helper
@@ -67,14 +73,17 @@ def _smallest_rest(x):
 
 
 @helper
-def sum_blocks_of_others(x, start, n, steps, shift, reached, precise, alone, ahead):
-    """Return the sum as a pair: minus the exponential of the maximum plus all, or, where it is `alone`, without it."""
+def sum_blocks_of_others(x, start, n, steps, shift, reached, precise, alone, kept, ahead):
+    """Return the sum as a pair: minus the exponential of the maximum plus all, or, where it is `alone`, without it.
+
+    `kept` is what `memory_to_keep` returns, or None.
+    """
     end = start + n
     total, lost = without_largest(x, steps, shift, reached, precise, alone)
     value = error = first = first_error = 0.0
     i, stop = start, smaller(end, start + OTHERS_BLOCK_ELEMENTS)
     while True:
-        sums = sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
+        sums = sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, kept, ahead)
         if i == start:
             first, first_error = sums
         else:
@@ -105,9 +114,9 @@ def minus_largest(x, steps, shift, precise):
 
 
 @helper
-def sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+def sum_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, kept, ahead):
     """Return the sum of the exponentials of ``x[i : stop]`` and of partial sums as a pair."""
-    total, lost = add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead)
+    total, lost = add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, kept, ahead)
     return pair_of(total, lost)
 
 
@@ -122,6 +131,7 @@ def add_block_of_others(
     reached: Any,
     precise: Any,
     alone: Any,
+    kept: Any,
     ahead: Any,
 ) -> Any:
     """Return partial sums, and what they have lost, with the exponentials of ``x[i : stop]`` added."""
@@ -129,23 +139,22 @@ def add_block_of_others(
 
 
 @compiled_as(add_block_of_others, inline=True)
-def _add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
-    def by_memory(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+def _add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise, alone, kept, ahead):
+    def by_memory(x, i, stop, total, lost, steps, shift, reached, precise, alone, kept, ahead):
         width = lanes(x)
-        kept = stack_memory(x, ROOM)
         first = i
         while i + 2 * width <= stop:
             at = (i - first) & IN_RING
-            keep_two(x, i, steps, shift, reached, precise, alone, kept, at, RING, ahead)
+            keep_two(x, i, steps, shift, reached, precise, kept, at, RING, ahead)
             if i - first >= BEHIND:  # what came so much earlier is half the ring away
                 total = add_kept(total, kept, at ^ BEHIND, 2 * width, precise, RING)
             i += 2 * width
-        keep_rest(x, i, stop, steps, shift, reached, precise, alone, kept, (i - first) & IN_RING, RING, ahead)
+        keep_rest(x, i, stop, steps, shift, reached, precise, kept, (i - first) & IN_RING, RING, ahead)
         for k in range(larger(0, i - first - BEHIND), stop - first, width):
             total = add_kept(total, kept, k & IN_RING, width, precise, RING)
         return total, lost
 
-    def in_registers(x, i, stop, total, lost, steps, shift, reached, precise, alone, ahead):
+    def in_registers(x, i, stop, total, lost, steps, shift, reached, precise, alone, kept, ahead):
         width = lanes(x)
         while i + width <= stop:
             ask(x, i, ahead)
@@ -157,7 +166,7 @@ def _add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise
             total, lost = add_exp(total, lost, u, keep_part(scale, stop - i), precise)
         return total, lost
 
-    return by_memory if computed(x.dtype) == types.float32 else in_registers
+    return in_registers if isinstance(kept, types.NoneType) else by_memory
 
 
 def add_exp(total: Any, lost: Any, u: Any, scale: Any, precise: Any) -> Any:

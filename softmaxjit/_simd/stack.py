@@ -1,6 +1,7 @@
-"""Memory that lasts as long as the call of a compiled function, for what is better converted from memory than in place.
+"""Memory on the stack, for what is better converted from memory than in registers: no allocation, no counted object.
 
-It takes no allocation, and is no object that Numba would count references to.
+It lasts as long as the call of the compiled function into which the one that asks for it is inlined, and there is as
+much of it as there are copies of that one there: to be asked for once, and handed on.
 """
 
 from typing import Any
