@@ -11,6 +11,7 @@ from softmaxjit import log_softmax, logsumexp, softmax
 from softmaxjit._carriers import carried
 from softmaxjit._jit import Kernel, routine
 from softmaxjit._kernels.ahead import ahead_of
+from softmaxjit._kernels.kept import memory_to_keep
 from softmaxjit._kernels.log_long_rows import rest_by_pieces
 from softmaxjit._kernels.long_rows import softmax_by_pieces
 from softmaxjit._kernels.pieces import LARGEST_RISE, PIECE_ELEMENTS
@@ -88,7 +89,7 @@ def softmax_found(x, temperature, out):
 def others_found(x, temperature):
     """Return whether the sum of others was."""
     data = data_of(x)
-    return rest_by_pieces(data, 0, x.size, temperature, False, ahead_of(data, 1, False, None))[0]
+    return rest_by_pieces(data, 0, x.size, temperature, False, memory_to_keep(data), ahead_of(data, 1, False, None))[0]
 
 
 def row_of(family: str, n: int, dtype: Any) -> np.ndarray:
