@@ -18,7 +18,7 @@ from .._simd.memory import keep_part, lanes, load, load_part, load_wide, store
 from .._simd.stack import stack_memory
 from .._simd.vector import computed
 from .ahead import ask
-from .sums import parts_of_exp
+from .sums import scaled
 
 # How many elements sums are behind: a power of two, and at least two vectors.  32, 64 and 256 took 1.06, 1.03 and 1.04
 # of the time of log_softmax of rows of 1000.
@@ -46,7 +46,7 @@ def keep_two(x, i, steps, shift, reached, precise, kept, at, apart, ahead):
     width = lanes(x)
     ask(x, i, ahead)
     ask(x, i + width, ahead)
-    u, scale = parts_of_exp(joined(load(x, i), load(x, i + width)), steps, shift, reached, False)
+    _, u, scale = scaled(joined(load(x, i), load(x, i + width)), steps, shift, reached)
     first, second = halves(u)
     first_scale, second_scale = halves(scale)
     keep_exp(kept, at, first, first_scale, precise, apart)
@@ -61,7 +61,7 @@ def keep_rest(x, i, end, steps, shift, reached, precise, kept, at, apart, ahead)
         ask(x, i, ahead)
         count = smaller(end - i, width)
         v = load(x, i) if count == width else load_part(x, i, count, shift.largest)
-        u, scale = parts_of_exp(v, steps, shift, reached, False)
+        _, u, scale = scaled(v, steps, shift, reached)
         keep_exp(kept, at, u, keep_part(scale, count), precise, apart)
         i += width
         at += width

@@ -15,10 +15,10 @@ from .ahead import ask_upcoming
 from .columns import finished, put_partial, sum_of_partials
 from .log_softmax import Output, log_softmax_element, output_of
 from .logsumexp import log1p_of_ratio, sum_with_largest
-from .others import OTHERS_BLOCK_ELEMENTS, add_exp, is_too_small, minus_largest
+from .others import OTHERS_BLOCK_ELEMENTS, add_exp, is_too_small, minus_largest, parts_of_exp
 from .partial import nothing
 from .shift import column_maxima, largest_exp, limits_of, shift_of_any_range
-from .sums import add_pairs, parts_of_exp
+from .sums import add_pairs
 
 
 @helper

@@ -15,14 +15,14 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import fma, larger, residue, smaller
+from .._simd.arithmetic import fma, larger, residue, select, smaller
 from .._simd.lanes import widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat
 from .._simd.vector import computed
 from .ahead import ask
 from .kept import BEHIND, IN_RING, RING, add_kept, keep_rest, keep_two, memory_to_keep
 from .partial import add_term, nothing, pair_of
-from .sums import add_pairs, parts_of_exp, scaled
+from .sums import add_pairs, scaled
 
 # Partial sums of so many elements, 128 terms in float32 and 256 in float64, lose at most 2**-46 and 2**-90 of the
 # maximum's exponential, and those of its dtype's rounding errors 2**-41 in float32.  What is left of the sum is to be
@@ -167,6 +167,13 @@ def _add_block_of_others(x, i, stop, total, lost, steps, shift, reached, precise
         return total, lost
 
     return in_registers if isinstance(kept, types.NoneType) else by_memory
+
+
+@helper
+def parts_of_exp(v, steps, shift, reached, alone):
+    """Return `u` and `scale` of `exp_scaled`, `scale` 0 at the maximum where it is `alone`."""
+    _, u, scale = scaled(v, steps, shift, reached)
+    return u, (select(v == shift.largest, 0, scale) if alone else scale)
 
 
 def add_exp(total: Any, lost: Any, u: Any, scale: Any, precise: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, add_to_larger, larger, select, smaller
+from .._simd.arithmetic import add_exactly, add_to_larger, larger, smaller
 from .._simd.exp_scaled import exp_scaled
 from .._simd.lanes import first_lane, halves, joined, sum_lanes, widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
@@ -157,10 +157,3 @@ def scaled(v, steps, shift, reached):
     if not reached:
         v = larger(shift.lowest, v - shift.anchor)  # in this order a NaN stays
     return exp_scaled(v, steps, shift.magic)
-
-
-@helper
-def parts_of_exp(v, steps, shift, reached, alone):
-    """Return `u` and `scale` of `exp_scaled`, `scale` 0 at the maximum where it is `alone`."""
-    _, u, scale = scaled(v, steps, shift, reached)
-    return u, (select(v == shift.largest, 0, scale) if alone else scale)
