@@ -17,7 +17,14 @@ from ._kernels.cross_entropy_grad_short_rows import cross_entropy_and_grad_short
 from ._kernels.cross_entropy_of_several import cross_entropy_grouped_rows, cross_entropy_short_rows
 from ._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from ._kernels.grouped_rows import softmax_grouped_rows
+from ._kernels.lines import softmax_lines, softmax_shared_lines
 from ._kernels.log_grouped_rows import log_softmax_grouped_rows, logsumexp_grouped_rows
+from ._kernels.log_lines import (
+    log_softmax_lines,
+    log_softmax_shared_lines,
+    logsumexp_lines,
+    logsumexp_shared_lines,
+)
 from ._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
 from ._kernels.log_shared_rows import log_softmax_shared_rows, logsumexp_shared_rows
 from ._kernels.log_softmax import log_softmax_rows
@@ -31,10 +38,12 @@ from ._kernels.log_tiles import (
 )
 from ._kernels.logsumexp import logsumexp_rows
 from ._kernels.long_rows import softmax_long_rows
+from ._kernels.others import OTHERS_BLOCK_ELEMENTS
 from ._kernels.shared_rows import softmax_shared_rows
 from ._kernels.short_rows import softmax_short_rows
 from ._kernels.slabs import softmax_slabs
 from ._kernels.softmax import softmax_rows
+from ._kernels.sums import FLUSHED_ELEMENTS
 from ._kernels.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE
 from ._kernels.weighted import weighted_logsumexp_rows
 
@@ -64,6 +73,12 @@ GROUPED = {
 }
 ACROSS = {"softmax": softmax_across, "log_softmax": log_softmax_across, "logsumexp": logsumexp_across}
 SLABS = {"softmax": softmax_slabs, "log_softmax": log_softmax_slabs, "logsumexp": logsumexp_slabs}
+LINES = {"softmax": softmax_lines, "log_softmax": log_softmax_lines, "logsumexp": logsumexp_lines}
+SHARED_LINES = {
+    "softmax": softmax_shared_lines,
+    "log_softmax": log_softmax_shared_lines,
+    "logsumexp": logsumexp_shared_lines,
+}
 LONG = {"softmax": softmax_long_rows, "log_softmax": log_softmax_long_rows, "logsumexp": logsumexp_long_rows}
 SHARED = {"softmax": softmax_shared_rows, "log_softmax": log_softmax_shared_rows, "logsumexp": logsumexp_shared_rows}
 # What takes labels, and is run by `_run_labelled`; in plain NumPy both are one function, which returns gradients too.
@@ -154,6 +169,45 @@ LONG_ROW = {2: 1 << 14, 4: 1 << 13, 8: 1 << 14}
 # 64 bytes an element, leaves the second-level cache, and the sums of longer rows are flushed (see `sums`).
 LONGEST_ACROSS = 1 << 14
 
+# Where the target's vectors have 32 bytes, rows that lie across memory are taken line by line from so many lines on, by
+# the bytes of an element.  Of the time in tiles softmax of 16, 32, 48, 64, 100, 200 and 1000 float32 with 16 to 1000
+# neighbours took 1.23 to 2.2, 1.1 to 1.7, 0.9 to 1.4, 0.68 to 0.92, 0.64 to 0.87, 0.56 to 0.67 and 0.5 to 0.65 (2.4 MB;
+# of 64 to 128 with 32 to 64 neighbours, 16 MB, 0.94 to 1.07), of 16, 24, 32, 40 and 100 float64 0.92 to 1.29, 0.84 to
+# 1.1, 0.72 to 0.87, 0.71 to 0.93 and 0.73 to 0.82.  Log_softmax and logsumexp of 64, 100, 128, 192 and 300 float32 took
+# 0.80 to 1.19, 0.85 to 1.1, 0.74 to 0.93, 0.72 to 0.84 and 0.72 to 0.83 (16 MB of 128 0.87 to 1.02), of 32, 64, 100 and
+# 256 float64 0.79 to 1.02, 0.75 to 0.93, 0.75 to 0.92 and 0.72 to 0.90 (medians of 13 to 15 interleaved runs on one Zen
+# 3 core; none with AVX-512).
+FEWEST_LINES = {
+    "softmax": {4: 64, 8: 32},
+    "log_softmax": {4: 128, 8: 64},
+    "logsumexp": {4: 128, 8: 64},
+}
+VECTORS_OF_LINES = 32
+
+# And up to so many, as sums of longer rows are flushed.  Softmax of 16384 with 49, 100 and 1000 neighbours took 0.43,
+# 0.39 and 0.31 of the time (the same runs).
+MOST_LINES = {
+    "softmax": FLUSHED_ELEMENTS,
+    "log_softmax": OTHERS_BLOCK_ELEMENTS,
+    "logsumexp": OTHERS_BLOCK_ELEMENTS,
+}
+
+# Of at least so many bytes in all: what is done once a row is done for a vector of them, full or not.  Of the time in
+# slabs, softmax of (200, 64, 7), (200, 300, 2), (200, 300, 3), (200, 64, 12), (200, 64, 15) and (200, 300, 7) float32
+# took 1.39, 1.04, 1.09, 0.65, 0.91 and 0.74, log_softmax of (2000, 128, 7), (200, 300, 3), (200, 128, 12) and (200,
+# 300, 7) 1.28, 1.31, 0.70 and 0.86; softmax of (200, 64, 3), (200, 64, 7) and (200, 300, 3) float64 0.99, 0.87 and
+# 0.82, logsumexp 1.18, 0.98 and 0.97 (the same runs).
+SMALLEST_OF_LINES = 1 << 12
+
+# Lines that are not whole vectors are not cut, so that partial sums leave the second-level cache; up to so many
+# elements.  With 2001, 10001, 16383 and 30001 neighbours softmax of float32 took 0.61 to 0.68, 0.68 to 0.76, 1.08 and
+# 1.04, log_softmax of the first three 0.82, 0.83 and 1.16, of float64 0.52, 0.79 and 0.59 (the same runs).
+LONGEST_UNEVEN_LINE = 1 << 13
+
+# So threads share out slabs where they are uneven, and these are to be so many: with many cores, of which there were
+# two at hand, tiles are done sooner.
+FEWEST_UNEVEN_SLABS = 4
+
 # Where rows have so few neighbours, by the bytes of an element, all that lies along the axis is turned into lanes.  Of
 # the time as rows lie, softmax of (2000, 10, 2), (2000, 64, 3), (500, 100, 7), (300, 100, 12) and (100, 200, 15)
 # float32 along axis 1 took 0.28, 0.34, 0.58, 0.74 and 0.75, but (300, 100, 16), of whole vectors, 1.18 and (300, 100,
@@ -193,6 +247,7 @@ class Facts(NamedTuple):
     weighted: bool = False
     threads: int | None = None  # what the user asked for
     compiled: bool = True  # whether Numba compiles at all
+    vector_bytes: int = 64  # of the target's vectors
 
 
 class Plan(NamedTuple):
@@ -249,6 +304,35 @@ def are_slabs(facts: Facts, parallel: bool) -> bool:
     return is_full and (tiles >= FEWEST_SHARED_TILES or not parallel)
 
 
+def has_lines(facts: Facts) -> bool:
+    """Whether there is, for the target, a kernel that takes rows that lie across memory line by line."""
+    return facts.vector_bytes == VECTORS_OF_LINES and facts.operation in LINES and facts.dtype in COMPILED_DTYPES
+
+
+def are_lines(facts: Facts, parallel: bool) -> bool:
+    """Whether rows that lie across memory are taken so."""
+    size = facts.dtype.itemsize
+    if not has_lines(facts) or not FEWEST_LINES[facts.operation][size] <= facts.n <= MOST_LINES[facts.operation]:
+        return False
+    if facts.n * facts.inner * size < SMALLEST_OF_LINES:
+        return False
+    if facts.inner % (64 // size) == 0:
+        return True
+    slabs = facts.rows // facts.inner
+    return facts.inner <= LONGEST_UNEVEN_LINE and (slabs >= FEWEST_UNEVEN_SLABS or not parallel)
+
+
+def kernels_across(facts: Facts, direct: bool, parallel: bool) -> dict[str, Kernel] | None:
+    """Return the kernels for rows that lie across memory, None where they are to be copied first."""
+    if facts.weighted or facts.operation not in ACROSS:
+        return None
+    if direct and are_lines(facts, parallel):
+        return LINES
+    if facts.n > LONGEST_ACROSS:
+        return None
+    return SLABS if are_slabs(facts, parallel) else ACROSS
+
+
 # Where a large call has emptied the caches, facts and choice take half as long as the arguments before them; with the
 # choice remembered, a quarter (medians of 200 calls at (1024, 1000), two runs each).
 @lru_cache(maxsize=256)
@@ -258,13 +342,12 @@ def plan(facts: Facts) -> Plan:
     direct = facts.lowest_temperature >= SMALLEST_TEMPERATURE and facts.highest_temperature <= LARGEST_TEMPERATURE
     is_carried = carrier_of(facts.dtype) != facts.dtype
     has_kernel = facts.compiled and (is_carried or facts.dtype in COMPILED_DTYPES)
-    across = facts.inner > 1
-    has_across = has_kernel and not facts.weighted and facts.operation in ACROSS
-    if across and not (has_across and facts.n <= LONGEST_ACROSS):
-        return plan(facts._replace(inner=1))._replace(reorder=True)
     parallel = facts.threads != 1 and facts.rows > 1 and facts.rows * facts.n >= PARALLEL_ELEMENTS
-    if across:
-        kernels = SLABS if are_slabs(facts, parallel) else ACROSS
+    kernels: dict[str, Kernel] | None
+    if facts.inner > 1:
+        kernels = kernels_across(facts, direct, parallel) if has_kernel else None
+        if kernels is None:
+            return plan(facts._replace(inner=1))._replace(reorder=True)
     elif facts.weighted:
         kernels = WEIGHTED
     else:
@@ -281,6 +364,8 @@ def plan(facts: Facts) -> Plan:
     if direct and are_long(facts):
         kernels = LONG
     serial = kernel = kernels[facts.operation]
+    if kernels is LINES:
+        kernel = SHARED_LINES[facts.operation]
     if direct and facts.threads != 1 and is_shared(facts):
         kernel, parallel = SHARED[facts.operation], True
     return Plan(kernel, serial, plain, parallel, parts=parts)

@@ -14,6 +14,7 @@ from ._carriers import carried
 from ._jit import Kernel
 from ._kernels.temperature import ONE_FOR_ALL, ONE_FOR_EACH_ROW, as_operand
 from ._plan import PARTS_PER_THREAD, Facts, Plan, plan
+from ._simd.target import vector_bytes
 
 Array = np.ndarray[Any, Any]
 Work = Callable[..., None]  # what is done to operands, flat arrays with as much for each row, or to parts of them
@@ -175,7 +176,8 @@ def _planned(operation: str, rows: Rows, threads: int | None) -> tuple[Plan, Row
     weighted = operation == "logsumexp" and rows.second is not None
     compiled = not config.DISABLE_JIT
     inner = rows.inner
-    facts = Facts(operation, rows.x.dtype, number, rows.n, inner, lowest, highest, weighted, threads, compiled)
+    dtype, width = rows.x.dtype, vector_bytes()
+    facts = Facts(operation, dtype, number, rows.n, inner, lowest, highest, weighted, threads, compiled, width)
     chosen = plan(facts)
     if chosen.reorder:
         rows = reordered(rows)

@@ -36,15 +36,19 @@ from ._plan import (
     GROUPED,
     KERNELS,
     LABELLED,
+    LINES,
     LONG,
     SHARED,
+    SHARED_LINES,
     SHARED_ROW,
     SHORT,
     SLABS,
     WEIGHTED,
     Facts,
+    has_lines,
     is_shared,
 )
+from ._simd.target import vector_bytes
 
 OPERATIONS = tuple(name for name in KERNELS if name not in LABELLED)
 OF_LABELS = (*LABELLED, "calibration")
@@ -102,6 +106,10 @@ def tasks(operations: Sequence[str], dtypes: Sequence[str], everything: bool) ->
                 shared = SHARED[operation]
                 variants = _variants(operation, shared, dtype, everything)
                 found += [Task(shared, dtype, *variant, ways=(True,)) for variant in variants]
+            if has_lines(Facts(operation, dtype, 1, 1, vector_bytes=vector_bytes())):
+                for kernel, parallel in ((LINES[operation], False), (SHARED_LINES[operation], True)):
+                    variants = _variants(operation, kernel, dtype, everything)
+                    found += [Task(kernel, dtype, *variant, ways=(parallel,)) for variant in variants]
             if everything and dtype in COMPILED_DTYPES and operation in WEIGHTED:
                 found.append(Task(WEIGHTED[operation], dtype))
     return found + _tasks_of_float64(operations)

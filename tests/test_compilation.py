@@ -12,6 +12,8 @@ import pytest
 import softmaxjit
 from softmaxjit import _direct, _direct_labelled, _jit, _run_labelled, _threads, _warmup, calibration, warmup
 from softmaxjit.__main__ import main
+from softmaxjit._plan import VECTORS_OF_LINES
+from softmaxjit._simd.target import vector_bytes
 
 from .children import run
 
@@ -48,7 +50,10 @@ def layer():
         return None
 """
 
-FEWER = "from softmaxjit import _warmup as w; w.SHORT, w.GROUPED, w.ACROSS, w.SLABS = {}, {}, {}, {}"
+FEWER = (
+    "from softmaxjit import _warmup as w; w.SHORT, w.GROUPED, w.ACROSS, w.SLABS = {}, {}, {}, {}; "
+    "w.has_lines = lambda _: False"
+)
 WARM = f"""{COUNTING}
 {FEWER}
 w._OTHER_PROCESS = "{FEWER}; w.compile_parallel()"
@@ -135,7 +140,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]
 def shapes() -> Iterator[tuple[tuple[int, ...], int]]:
     yield from (((10,), -1), ((40, 5), -1), ((40, 50), -1), ((40, 500), -1), ((9, 200), 0))
     yield from (((1 << 15, 5), -1), ((1 << 9, 500), -1), ((500, 1 << 9), 0), ((1 << 18,), -1), ((1 << 15, 9), 0))
-    yield from (((1 << 12, 50), -1), ((2, 1 << 16), -1), ((16, 9, 3), 1), ((1 << 12, 9, 3), 1))
+    yield from (((1 << 12, 50), -1), ((2, 1 << 16), -1), ((16, 9, 3), 1), ((1 << 12, 9, 3), 1), ((30, 1 << 12), 0))
 
 
 def call_all(dtype: Any, monkeypatch: pytest.MonkeyPatch, *, everything: bool, labelled: bool = False) -> None:
@@ -284,6 +289,8 @@ def test_the_command_lists_what_is_ready_and_where(capsys: pytest.CaptureFixture
     *lines, last = capsys.readouterr().out.splitlines()
     expected = {(kernel, "float32", threads) for kernel in KERNELS_OF_LOGSUMEXP for threads in ("one", "many")}
     expected.remove(("logsumexp_shared_rows", "float32", "one"))
+    if vector_bytes() == VECTORS_OF_LINES:
+        expected |= {("logsumexp_lines", "float32", "one"), ("logsumexp_shared_lines", "float32", "many")}
     assert {tuple(line.split()[:3]) for line in lines[1:]} == expected
     assert len(lines) == 1 + len(expected)
     assert last.endswith(f" loaded; kept in {_jit.cache_directory()}")

@@ -118,6 +118,8 @@ SHARED: dict[str, Callable[..., Any]] = {
     "short rows": lambda **k: softmax(X.reshape(-1, 7)[:12_001], **k),
     "rows": lambda **k: log_softmax(X.reshape(-1, 37)[:2501], **k),
     "across": lambda **k: softmax(X[: 71 * 1001].reshape(71, 1001), 0, **k),
+    "across, a line cut": lambda **k: softmax(X[: 71 * 1040].reshape(71, 1040), 0, **k),
+    "across, uneven lines": lambda **k: softmax(X[: 5 * 100 * 141].reshape(5, 100, 141), 1, **k),
     "across, few neighbours": lambda **k: softmax(X[: 12_001 * 7 // 35 * 35].reshape(-1, 7, 5), 1, **k),
     "across, one number each": lambda **k: logsumexp(X[: 71 * 1001].reshape(71, 1001), 0, **k),
     "one long row": lambda **k: softmax(X[:98_311], **k),

@@ -41,7 +41,7 @@ ARROWS = {
     "_run_labelled": {"_recycled", "_args", "_plan", "_plain_labelled", "_threads", "_kernels", "_carriers"},
     "_direct": {"_run", "_plan", "_kernels", "_simd", "_carriers", "_recycled"},
     "_direct_labelled": {"_direct", "_plan", "_kernels"},
-    "_warmup": {"_plan", "_jit", "_cache", "_kernels", "_carriers", "_threads"},
+    "_warmup": {"_plan", "_jit", "_cache", "_kernels", "_simd", "_carriers", "_threads"},
     "public": {"_warmup", "_args", "_direct", "_direct_labelled", "_run", "_run_labelled", "_simd", "_jit", "_plain"},
     "_overloads": {"public", "_args", "_jit", "_intrinsic", "_kernels", "_simd"},
     "__init__": {"public", "_overloads", "_garbage"},

@@ -19,7 +19,9 @@ from softmaxjit._kernels.across import softmax_across
 from softmaxjit._kernels.ahead import FAR_BYTES
 from softmaxjit._kernels.gradients import log_softmax_vjp_rows, softmax_vjp_rows
 from softmaxjit._kernels.grouped_rows import softmax_grouped_rows
+from softmaxjit._kernels.lines import softmax_lines
 from softmaxjit._kernels.log_grouped_rows import log_softmax_grouped_rows, logsumexp_grouped_rows
+from softmaxjit._kernels.log_lines import log_softmax_lines, logsumexp_lines
 from softmaxjit._kernels.log_long_rows import log_softmax_long_rows, logsumexp_long_rows
 from softmaxjit._kernels.log_shared_rows import log_softmax_shared_rows, logsumexp_shared_rows
 from softmaxjit._kernels.log_softmax import log_softmax_rows
@@ -68,6 +70,7 @@ MORE_SHAPES = {
     "grouped_rows": GROUPS_OF_ROWS,
     "half_grouped_rows": GROUPS_OF_ROWS,
     "slabs": TILES,
+    "lines": TILES,
     "half_slabs": TILES,
     "tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
     "log_tiles": [*TILES, [(3, LONGEST_ACROSS + k) for k in (-1, 0, 1)]],
@@ -154,6 +157,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         a.flat.x, a.n, a.few, a.flat.tau, a.flat.out
     ),
     "logsumexp_slabs": lambda a: logsumexp_slabs.compiled(a.dtype)(a.flat.x, a.n, a.few, a.flat.log),
+    "softmax_lines": lambda a: softmax_lines.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.inner, a.flat.tau, a.flat.out
+    ),
+    "softmax_lines masked": lambda a: softmax_lines.compiled(a.dtype, ONE_FOR_EACH_ROW, masked=True)(
+        (a.flat.poisoned, a.flat.where), a.n, a.inner, a.flat.tau, a.flat.out
+    ),
+    "log_softmax_lines": lambda a: log_softmax_lines.compiled(a.dtype, ONE_FOR_EACH_ROW)(
+        a.flat.x, a.n, a.inner, a.flat.tau, a.flat.out
+    ),
+    "logsumexp_lines": lambda a: logsumexp_lines.compiled(a.dtype)(a.flat.wide, a.n, a.inner, a.flat.log),
     "softmax_grouped_rows": lambda a: softmax_grouped_rows.compiled(a.dtype, ONE_FOR_EACH_ROW)(
         a.flat.x, a.n, a.flat.tau, a.flat.out
     ),
@@ -195,6 +208,7 @@ GROUPS = {
     "grouped_rows": ("softmax_grouped_rows", "log_softmax_grouped_rows", "logsumexp_grouped_rows"),
     "tiles": ("softmax_short_rows", "softmax_across"),
     "log_tiles": ("log_softmax_short_rows", "log_softmax_across", "logsumexp_short_rows", "logsumexp_across"),
+    "lines": ("softmax_lines", "log_softmax_lines", "logsumexp_lines"),
     "slabs": ("softmax_slabs", "log_softmax_slabs", "logsumexp_slabs"),
     "gradients": ("softmax_vjp_rows", "log_softmax_vjp_rows", "rounded_copy"),
 }

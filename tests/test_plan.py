@@ -16,6 +16,7 @@ from softmaxjit._plan import (
     GROUPED,
     GROUPED_ROW,
     KERNELS,
+    LINES,
     LONG,
     LONG_ROW,
     LONGEST_ACROSS,
@@ -24,6 +25,7 @@ from softmaxjit._plan import (
     POOL_ELEMENTS,
     POOL_PART,
     SHARED,
+    SHARED_LINES,
     SHARED_ROW,
     SHORT,
     SHORT_ROW,
@@ -169,6 +171,50 @@ def test_rows_with_few_neighbours_go_in_slabs(operation: str, dtype: Any, lanes:
     assert name_with(lanes, n=16384 // most + 1) == f"{operation}_across"
     for changes in BEYOND:
         assert name_with(lanes, **changes) == f"{operation}_slabs"
+
+
+@pytest.mark.parametrize(
+    ("operation", "dtype", "fewest", "most"),
+    [
+        ("softmax", np.float32, 64, 65536),
+        ("softmax", np.float64, 32, 65536),
+        ("log_softmax", np.float32, 128, 2048),
+        ("log_softmax", np.float64, 64, 2048),
+        ("logsumexp", np.float32, 128, 2048),
+        ("logsumexp", np.float64, 64, 2048),
+    ],
+)
+def test_rows_that_lie_across_memory_are_taken_line_by_line_with_vectors_of_32_bytes(
+    operation: str, dtype: Any, fewest: int, most: int
+) -> None:
+    lines = {"operation": operation, "dtype": np.dtype(dtype), "rows": 3 * 64, "inner": 64, "vector_bytes": 32}
+
+    def name_with(**changes: Any) -> str:
+        return name_of(planned(**{**lines, "n": fewest, "threads": 1, **changes}))
+
+    for n in (fewest, most):
+        chosen = planned(**lines, n=n)
+        assert chosen.kernel is SHARED_LINES[operation]
+        assert chosen.serial is LINES[operation]
+        assert not chosen.reorder
+    assert name_with(n=fewest - 1) == f"{operation}_across"
+    longer = planned(**lines, n=most + 1)
+    assert longer.reorder or name_of(longer) == f"{operation}_across"
+    for changes in (*BEYOND, {"dtype": np.dtype(np.float16)}, {"vector_bytes": 64}):
+        assert name_with(**changes) == f"{operation}_across"
+
+    size = np.dtype(dtype).itemsize
+    few = 4096 // (size * fewest)
+    assert name_with(rows=few, inner=few) == f"{operation}_shared_lines"
+    assert name_with(rows=few - 1, inner=few - 1) == f"{operation}_across"
+    assert name_with(rows=1 << 20, inner=1 << 20) == f"{operation}_shared_lines"
+    assert name_with(rows=8192 - 1, inner=8192 - 1) == f"{operation}_shared_lines"
+    assert name_with(rows=8192 + 1, inner=8192 + 1) == f"{operation}_across"
+
+    uneven = {"inner": 1001, "n": 1000, "threads": 2}
+    assert name_with(**uneven, rows=4 * 1001) == f"{operation}_shared_lines"
+    assert name_with(**uneven, rows=3 * 1001) == f"{operation}_across"
+    assert name_with(**{**uneven, "inner": 1008}, rows=1008) == f"{operation}_shared_lines"
 
 
 def test_threads_share_slabs_out_by_whole_tiles() -> None:

@@ -37,7 +37,13 @@ def exponential(tile, at, steps, shift, upcoming, k):
 @helper
 def partials(tile):
     """Return memory for `sum_columns`, to be aligned: for each partial sum a vector, and one of errors in float64."""
-    return np.empty((2 * lanes(tile) + 1) * lanes(tile), np.float64)
+    return np.empty(size_of_partials(tile), np.float64)
+
+
+@helper
+def size_of_partials(tile):
+    """Return how many elements of it that takes."""
+    return (2 * lanes(tile) + 1) * lanes(tile)
 
 
 @helper

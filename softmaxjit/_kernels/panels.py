@@ -1,0 +1,250 @@
+"""Rows that lie across memory, many of them together, line by line as these lie.
+
+A line is what neighbouring rows have at one place along the axis.  Lines are read and written in turn, whole ones or
+equal parts of them, so that nothing is copied; what there is to know of each row is kept beside.  Element i of a row is
+added to partial sum i mod L, L the lanes of a vector.  So the partial sums of rows are as many numbers as L lines have,
+and lie as these do: whether a line is whole vectors or not.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+
+from .._jit import compiled_as, helper
+from .._simd.arithmetic import larger, smaller
+from .._simd.exp_scaled import exp_steps
+from .._simd.fields import load_fields, store_fields
+from .._simd.lanes import all_lanes, smallest_lane
+from .._simd.memory import counted_from, keep_until_here, lanes, load, load_part, splat, store, store_part
+from .across import fill_across, neighbours
+from .ahead import Ahead
+from .columns import finished, size_of_partials
+from .groups import NUMBERS_OF_SUMS
+from .prepare import temperatures_of
+from .shift import Shift, row_shift
+from .softmax import ROWS_BLOCK_ELEMENTS
+from .tiles import aligned, tile_of
+
+# Neighbouring rows that are taken together, at most, where lines are whole vectors: others are not cut.
+WIDEST_PANEL = 1 << 10
+
+# Threads are to have so many panels to share out, unless these become narrower than that.
+FEWEST_PANELS = 4
+NARROWEST_PANEL = 1 << 8
+
+# Vectors of 64 bytes in a slab up to which the next one is asked for while one is summed.
+FARTHEST_SLAB = 1 << 16
+
+
+class Panel(NamedTuple):
+    """Neighbouring rows: n lines, in runs of whole vectors, each of one line or of several that follow each other."""
+
+    at: Any  # the first element
+    n: Any
+    line: Any  # elements of a line, one of each row
+    run: Any  # elements of a run
+    runs: Any  # how many runs L lines are
+    apart: Any  # from one run to the next
+    ahead: Any  # how far ahead elements are asked for while sums are taken; 0 for not at all
+
+
+class PlacesOfPanel(NamedTuple):
+    """Where it is kept what there is to know of the rows of a panel."""
+
+    maxima: Any
+    fields: Any  # what sums, then results, are made of, for each element of a run
+    sums: Any  # partial sums, then what they have lost
+    memory: Any  # in float64, the partial sums of a vector of rows
+    wide_sums: Any  # as `sums`, in float64
+
+
+@helper
+def rows_of_panel(inner, parts, width):
+    """Return how many of `inner` neighbouring rows are taken together: all, or whole vectors, if there are such."""
+    if inner % width != 0:
+        return inner
+    parts = larger((inner + WIDEST_PANEL - 1) // WIDEST_PANEL, smaller(parts, inner // NARROWEST_PANEL))
+    return (inner // width + parts - 1) // parts * width
+
+
+@helper
+def shares(slabs, n, inner, parts, width):
+    """Return how many rows are a panel, how many panels there are, and how many one thread takes at a time."""
+    rows_per_panel = rows_of_panel(inner, parts, width)
+    panels = slabs * ((inner + rows_per_panel - 1) // rows_per_panel)
+    return rows_per_panel, panels, larger(1, ROWS_BLOCK_ELEMENTS // (n * rows_per_panel))
+
+
+@helper
+def blocks_of_panels(slabs, n, inner, parts, width):
+    """Return how many times a thread takes panels of so many slabs, each cut into so many parts if it has to be."""
+    _, panels, panels_per_block = shares(slabs, n, inner, parts, width)
+    return (panels + panels_per_block - 1) // panels_per_block
+
+
+@helper
+def panel_of(first, last, n, inner, width, is_last):
+    """Return where rows `first` to `last - 1` lie; `is_last` if no panel follows."""
+    at, _ = neighbours(first, last, n, inner)
+    if last - first < inner:
+        return Panel(at, n, last - first, last - first, width, inner, 0)
+    runs = smaller(inner & -inner, width)  # of as few lines as are whole vectors
+    run = inner * width // runs
+    return Panel(at, n, inner, run, runs, run, 0 if is_last or n * inner > FARTHEST_SLAB * width else n * inner)
+
+
+@helper
+def places_of(panel, of_rows, of_float64):
+    """Return places for a panel, and for narrower ones, in memory of `size_of_places` and `size_of_float64`."""
+    width = lanes(of_rows)
+    fields = counted_from(of_rows, -(panel.run + width))
+    sums = counted_from(fields, -NUMBERS_OF_SUMS * (panel.run + width))
+    return PlacesOfPanel(of_rows, fields, sums, of_float64, counted_from(of_float64, -size_of_partials(of_rows)))
+
+
+@helper
+def size_of_places(panel, width):
+    """Return how many elements of memory what is in the dtype of the rows takes."""
+    return (NUMBERS_OF_SUMS + 1) * (panel.run + width) + 2 * lost_at(panel, width)
+
+
+@helper
+def size_of_float64(panel, x):
+    """Return how many elements of memory what is in float64 takes."""
+    return size_of_partials(x) + 2 * lost_at(panel, lanes(x))
+
+
+@helper
+def lost_at(panel, width):
+    """Return how far from partial sums it is kept what they have lost: beyond all that a vector can reach."""
+    return (panel.line + 1) * width
+
+
+@helper
+def extremes_of_panel(x, panel, maxima):
+    """Keep the largest elements of rows, and return the smallest of all; NaN are passed over."""
+    width, run, apart = lanes(x), panel.run, panel.apart
+    for c in range(0, run + width, width):
+        store(maxima, c, splat(x, -np.inf))
+    low = splat(x, np.inf)
+    runs = panel.n * panel.line // run
+    at = panel.at
+    for _ in range(runs // 4):
+        for c in range(0, run, width):
+            high = load(maxima, c)
+            for k in range(4):
+                v = load(x, at + k * apart + c)
+                high, low = larger(v, high), smaller(v, low)
+            store(maxima, c, high)
+        at += 4 * apart
+    for _ in range(runs % 4):
+        for c in range(0, run, width):
+            v = load(x, at + c)
+            store(maxima, c, larger(v, load(maxima, c)))
+            low = smaller(v, low)
+        at += apart
+    remaining = panel.n * panel.line % run
+    for c in range(0, remaining, width):
+        count = smaller(width, remaining - c)
+        store(maxima, c, larger(load_part(x, at + c, count, -np.inf), load(maxima, c)))
+        low = smaller(load_part(x, at + c, count, np.inf), low)
+    for other in range(panel.line, run, panel.line):
+        for c in range(0, panel.line, width):
+            store(maxima, c, larger(load(maxima, c), load(maxima, other + c)))
+    return smallest_lane(low)
+
+
+def temperature_of_lanes(temperature: Any, first: Any, count: Any, memory: Any, x: Any) -> Any:
+    """Return the temperature of rows from `first` on: one, or a vector."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(temperature_of_lanes, inline=True)
+def _temperature_of_lanes(temperature, first, count, memory, x):
+    if not isinstance(temperature, types.Array):
+        return lambda temperature, first, count, memory, x: temperature
+    return lambda temperature, first, count, memory, x: temperatures_of(temperature, first, 1, count, memory, x)
+
+
+@helper
+def keep_fields(places, panel, c, fields, width):
+    """Keep the fields of rows from c on for each line of a run; what is too much, those of rows before c overwrite."""
+    for line in range(0, panel.run, panel.line):
+        store_fields(places.fields, line + c, panel.run + width, fields)
+
+
+@helper
+def last_vector(panel, width):
+    """Return where the last vector of a line begins."""
+    return (panel.line - 1) // width * width
+
+
+@helper
+def shifts_of_panel(x, panel, first, temperature, smallest, farthest, places):
+    """Keep what sums are made of, and return it as a field has it, whether all rows are reached, and whether plain.
+
+    See `Shift`; `farthest` is for `row_shift`.
+    """
+    width = lanes(x)
+    reached = plain = True
+    for c in range(last_vector(panel, width), -1, -width):
+        tau = temperature_of_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, x)
+        shift = row_shift(x, panel.n, load(places.maxima, c), splat(x, smallest), tau, farthest)
+        reached &= all_lanes(shift.reached)
+        plain &= all_lanes(shift.plain)
+        of_sums = (
+            exp_steps(x, tau),
+            Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False),
+        )
+        keep_fields(places, panel, c, of_sums, width)
+    return of_sums, reached, plain
+
+
+@helper
+def ahead_of_panel(panel):
+    """Return what to ask for while sums are taken."""
+    return Ahead(None, panel.ahead, 0)
+
+
+@helper
+def finish_panel(source, panel, ending, places, out):
+    """Write results of what `source` has of rows, with the endings that are kept; `ending` is as these."""
+    width = lanes(out)
+    at = panel.at
+    for _ in range(panel.n * panel.line // panel.run):
+        for c in range(0, panel.run, width):
+            each = load_fields(places.fields, c, panel.run + width, ending)
+            store(out, at + c, finished(out, load(source, at + c), each))
+        at += panel.apart
+    remaining = panel.n * panel.line % panel.run
+    for c in range(0, remaining, width):
+        count = smaller(width, remaining - c)
+        each = load_fields(places.fields, c, panel.run + width, ending)
+        store_part(out, at + c, count, finished(out, load_part(source, at + c, count, 0), each))
+
+
+@helper
+def panels_block(of_panel, x, block, slabs, n, inner, parts, temperature, out, masked):
+    """Apply `of_panel` to the panels of a block, those of one slab after those of another.
+
+    It writes results, and returns whether a row is NaN; `masked` is what masked entries become, None where there are
+    none in the result.
+    """
+    width = lanes(x)
+    rows_per_panel, panels, panels_per_block = shares(slabs, n, inner, parts, width)
+    widest = panel_of(0, rows_per_panel, n, inner, width, True)
+    memory_of_rows = tile_of(x, size_of_places(widest, width))
+    memory_of_float64 = np.empty(size_of_float64(widest, x) + width, np.float64)
+    places = places_of(widest, aligned(memory_of_rows), aligned(memory_of_float64))
+    panels_per_slab = panels // slabs
+    first = block * panels_per_block
+    for k in range(first, smaller(panels, first + panels_per_block)):
+        slab = k // panels_per_slab
+        row = slab * inner + k % panels_per_slab * rows_per_panel
+        end = smaller((slab + 1) * inner, row + rows_per_panel)
+        panel = panel_of(row, end, n, inner, width, k + 1 == panels)
+        if of_panel(x, panel, row, temperature, places, out):
+            fill_across(x, row, end, n, inner, out, masked)
+    keep_until_here(memory_of_rows)
+    keep_until_here(memory_of_float64)
