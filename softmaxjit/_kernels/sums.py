@@ -44,7 +44,7 @@ def sum_rest(x, i, end, total, lost, steps, shift, reached, out, ahead):
 
 @helper
 def partials_of_rest(x, i, end, steps, shift, reached, out, whole, ahead):
-    """Return the partial sums of less than four vectors; `whole`, a constant, if the last is stored beyond the row."""
+    """Return the partial sums of up to four vectors; `whole`, a constant, if the last is stored beyond the row."""
     width = lanes(x)
     halfway = i + 2 * width
     first = second = splat(x, 0)
