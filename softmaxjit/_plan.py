@@ -1,5 +1,6 @@
 """Which kernel, serial or parallel: a pure function of facts, with every threshold and its measurement."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -199,13 +200,22 @@ MOST_LINES = {
 # 0.82, logsumexp 1.18, 0.98 and 0.97 (the same runs).
 SMALLEST_OF_LINES = 1 << 12
 
-# Lines that are not whole vectors are not cut, so that partial sums leave the second-level cache; up to so many
-# elements.  With 2001, 10001, 16383 and 30001 neighbours softmax of float32 took 0.61 to 0.68, 0.68 to 0.76, 1.08 and
-# 1.04, log_softmax of the first three 0.82, 0.83 and 1.16, of float64 0.52, 0.79 and 0.59 (the same runs).
+# Lines that are not whole vectors are taken whole, up to so many elements: beyond it their partial sums leave the
+# second-level cache.  Of 1000 lines of 2001 and 10001 neighbours softmax of float32 took 0.61 to 0.68 and 0.68 to 0.76
+# of the time in tiles, log_softmax 0.82 and 0.83, of float64 0.52 and 0.79; of 300 lines of 16383 and 30001 1.08 and
+# 1.04, log_softmax 1.16 (the same runs).
 LONGEST_UNEVEN_LINE = 1 << 13
 
-# So threads share out slabs where they are uneven, and these are to be so many: with many cores, of which there were
-# two at hand, tiles are done sooner.
+# As few of them as are whole vectors are a run, for each element of which there is something to keep; where runs are
+# larger than this, it pays from so many lines on.  Softmax of (1, 64, 8191), (1, 100, 8191), (1, 64, 4095), (16, 64,
+# 1001), (1, 300, 4095) and (1, 300, 8191) float32 took 1.95, 1.67, 1.88, 1.1, 0.97 and 1.05 of the time in tiles, (1,
+# 64, 8184), whose runs are of two lines, 0.84; (1, 32, 8191) float64 1.62, log_softmax of (1, 128, 8191) 1.54 (the same
+# runs).
+LARGEST_RUN = 1 << 14
+LINES_OF_LARGE_RUNS = 1 << 8
+
+# So threads share out slabs where they are uneven, and these are to be so many: two threads had enough to do with four.
+# With many cores tiles may be done sooner; no more than two were at hand.
 FEWEST_UNEVEN_SLABS = 4
 
 # Where rows have so few neighbours, by the bytes of an element, all that lies along the axis is turned into lanes.  Of
@@ -247,7 +257,7 @@ class Facts(NamedTuple):
     weighted: bool = False
     threads: int | None = None  # what the user asked for
     compiled: bool = True  # whether Numba compiles at all
-    vector_bytes: int = 64  # of the target's vectors
+    vector_bytes: int = 64  # of the target's vectors, which rows that lie by themselves do not ask for
 
 
 class Plan(NamedTuple):
@@ -316,8 +326,11 @@ def are_lines(facts: Facts, parallel: bool) -> bool:
         return False
     if facts.n * facts.inner * size < SMALLEST_OF_LINES:
         return False
-    if facts.inner % (64 // size) == 0:
+    lanes = 64 // size
+    if facts.inner % lanes == 0:
         return True
+    if facts.inner * lanes // math.gcd(facts.inner, lanes) > LARGEST_RUN and facts.n < LINES_OF_LARGE_RUNS:
+        return False
     slabs = facts.rows // facts.inner
     return facts.inner <= LONGEST_UNEVEN_LINE and (slabs >= FEWEST_UNEVEN_SLABS or not parallel)
 
@@ -364,7 +377,7 @@ def plan(facts: Facts) -> Plan:
     if direct and are_long(facts):
         kernels = LONG
     serial = kernel = kernels[facts.operation]
-    if kernels is LINES:
+    if kernels is LINES:  # for one thread, to which no line has to be cut
         kernel = SHARED_LINES[facts.operation]
     if direct and facts.threads != 1 and is_shared(facts):
         kernel, parallel = SHARED[facts.operation], True

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from softmaxjit import _run, log_softmax, logsumexp, softmax
-from softmaxjit._jit import Kernel
-from softmaxjit._kernels.panels import FEWEST_PANELS, NARROWEST_PANEL, WIDEST_PANEL
+from softmaxjit._jit import Kernel, routine
+from softmaxjit._kernels.panels import FEWEST_PANELS, NARROWEST_PANEL, WIDEST_PANEL, rows_of_panel
 from softmaxjit._plan import LINES, MOST_LINES, SHARED_LINES, VECTORS_OF_LINES
+from softmaxjit._simd.memory import data_of, lanes
 
 from .exact import assert_same_bits
 from .oracles import DTYPES
@@ -81,14 +82,24 @@ def test_whatever_rows_hold(family: str, operation: str, dtype: Any) -> None:
 @each_dtype
 @each_operation
 def test_one_row_of_another_kind_among_plain_ones(operation: str, dtype: Any) -> None:
-    """All rows of a panel are taken the way that its most difficult one needs."""
+    """All rows of a panel are taken the way that its most difficult one needs, wherever that shows."""
     rng = np.random.default_rng(0)
-    for special, n, inner in itertools.product(
-        (np.nan, np.inf, -np.inf, 3e4, -3e4, 40.0, 90.0, -500.0), (80, 131), (19, 32)
-    ):
-        x = rng.standard_normal((2, n, inner)).astype(dtype)
-        x[1, n // 2, inner - 1] = special
-        x[0, :, 2] = special
+    kinds = (np.nan, np.inf, -np.inf, 3e4, -3e4, 90.0, -500.0)
+    for special, n, inner in itertools.product(kinds, (83, 131), (3, 19, 32)):
+        for place in (0, n // 2, n // 16 * 16 - 1, n - 1):
+            x = rng.standard_normal((2, n, inner)).astype(dtype)
+            x[1, place, inner - 1] = special
+            x[0, :, 2] = special
+            assert_like_rows(operation, x)
+
+
+@each_dtype
+@each_operation
+def test_one_row_far_from_the_others(operation: str, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    for far, spread in itertools.product((60.0, 87.0, 90.0, 200.0, 3e3, 1e8, -90.0, -1e3, -3e4), (1.0, 1e-3)):
+        x = rng.standard_normal((2, 131, 35)).astype(dtype)
+        x[1, :, 34] = x[1, :, 34] * spread + far
         assert_like_rows(operation, x)
 
 
@@ -129,11 +140,14 @@ def test_as_many_lines_as_are_taken_so(operation: str) -> None:
 def test_masks_of_rows_are_their_own(operation: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_run, "vector_bytes", lambda: VECTORS_OF_LINES)
     rng = np.random.default_rng(0)
-    for n, inner in ((64, 21), (131, 32), (200, 70)):
-        x = (5 * rng.standard_normal((2, n, inner))).astype(dtype)
-        x[0, :, 3], x[1, 5, 4], x[1, 6, inner - 1] = -np.inf, np.nan, np.inf
+    for (outer, n, inner), column in itertools.product(
+        ((2, 140, 21), (2, 200, 70), (1, 140, WIDEST_PANEL + 16)), (0, 16, -1)
+    ):
+        x = (5 * rng.standard_normal((outer, n, inner))).astype(dtype)
+        x[0, :, 3] = -np.inf
         where = rng.random(x.shape) < 0.7
-        where[1, :, 6] = False
+        where[-1, :, 6] = False
+        x[-1, 5, column], where[-1, 5, column] = np.nan, True
         options = {} if operation in OF_SAME_SHAPE else {"keepdims": True}
         across = OPERATIONS[operation](x, 1, where=where, **options)
         moved = [np.ascontiguousarray(each.swapaxes(1, 2)) for each in (x, where)]
@@ -163,8 +177,28 @@ def test_by_the_public_functions(
         assert_same_bits(result, np.ascontiguousarray(expected.swapaxes(1, 2) if expected.ndim == 3 else expected))
 
 
+@routine
+def rows_taken_together(x, inner, parts):
+    """Return how many rows of so many neighbours are a panel, in `parts` for threads."""
+    return rows_of_panel(inner, parts, lanes(data_of(x)))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [(np.float32, 16), (np.float64, 8)])
+def test_lines_of_whole_vectors_are_cut_where_they_are_too_wide_or_threads_have_too_few(dtype: Any, width: int) -> None:
+    def panel(inner: int, parts: int = 1) -> int:
+        return rows_taken_together(np.zeros(1, dtype), inner, parts)
+
+    assert [panel(n) for n in (width, WIDEST_PANEL, WIDEST_PANEL + 1)] == [width, WIDEST_PANEL, WIDEST_PANEL + 1]
+    assert panel(WIDEST_PANEL + width) == -(-(WIDEST_PANEL // width + 1) // 2) * width
+    assert panel(5 * WIDEST_PANEL, 4) == WIDEST_PANEL
+    for parts in (0, 1, 2, 4):
+        assert panel(4 * NARROWEST_PANEL, parts) == 4 * NARROWEST_PANEL // max(parts, 1)
+    assert panel(2 * NARROWEST_PANEL - width, 4) == 2 * NARROWEST_PANEL - width
+    assert panel(2 * NARROWEST_PANEL, 4) == NARROWEST_PANEL
+
+
 def test_results_do_not_depend_on_what_memory_holds() -> None:
-    """What is kept of rows lies in memory that nobody clears."""
+    """What is kept of rows lies in memory that nobody clears: here in blocks of about these sizes."""
     rng = np.random.default_rng(0)
     for operation, dtype in itertools.product(LINES, DTYPES):
         x = rng.standard_normal((2, 70, 21)).astype(dtype)

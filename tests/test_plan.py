@@ -208,8 +208,13 @@ def test_rows_that_lie_across_memory_are_taken_line_by_line_with_vectors_of_32_b
     assert name_with(rows=few, inner=few) == f"{operation}_shared_lines"
     assert name_with(rows=few - 1, inner=few - 1) == f"{operation}_across"
     assert name_with(rows=1 << 20, inner=1 << 20) == f"{operation}_shared_lines"
-    assert name_with(rows=8192 - 1, inner=8192 - 1) == f"{operation}_shared_lines"
-    assert name_with(rows=8192 + 1, inner=8192 + 1) == f"{operation}_across"
+    widest = 16384 // (64 // size)  # neighbours of a run of as many lines as a vector has lanes
+    assert name_with(rows=widest - 1, inner=widest - 1, n=255) == f"{operation}_shared_lines"
+    assert name_with(rows=widest + 1, inner=widest + 1, n=255) == f"{operation}_across"
+    assert name_with(rows=widest + 1, inner=widest + 1, n=256) == f"{operation}_shared_lines"
+    assert name_with(rows=8184, inner=8184, n=255) == f"{operation}_shared_lines"
+    assert name_with(rows=8191, inner=8191, n=256) == f"{operation}_shared_lines"
+    assert name_with(rows=8193, inner=8193, n=256) == f"{operation}_across"
 
     uneven = {"inner": 1001, "n": 1000, "threads": 2}
     assert name_with(**uneven, rows=4 * 1001) == f"{operation}_shared_lines"

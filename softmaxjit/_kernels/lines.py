@@ -10,7 +10,6 @@ from numba import prange, types
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import add_exactly, add_to_larger, smaller
 from .._simd.exp_scaled import exp_steps
-from .._simd.fields import load_fields
 from .._simd.memory import data_of, lanes, load, splat, store
 from .ahead import ask
 from .columns import Scaling, finished, put_partial, sum_of_partials
@@ -19,6 +18,7 @@ from .panels import (
     ahead_of_panel,
     blocks_of_panels,
     extremes_of_panel,
+    fields_at,
     finish_panel,
     keep_fields,
     last_vector,
@@ -41,43 +41,43 @@ def sum_panel(x, panel, of_sums, places, reached, out):
         store(places.sums, k, splat(x, 0))
     ahead = ahead_of_panel(panel)
     at = panel.at
-    lines = panel.runs * panel.apart  # elements from a line to the L-th after it
+    further = panel.runs * panel.apart  # elements to the L-th line after one
     for _ in range(panel.n // (4 * width)):
         for r in range(panel.runs):
             for c in range(0, panel.run, width):
-                steps, shift = load_fields(places.fields, c, panel.run + width, of_sums)
+                steps, shift = fields_at(places, panel, c, of_sums, width)
                 i = at + r * panel.apart + c
                 for k in range(4):
-                    ask(x, i + k * lines, ahead)
-                a = term(x, i, steps, shift, reached, out)
-                b = term(x, i + lines, steps, shift, reached, out)
-                d = term(x, i + 2 * lines, steps, shift, reached, out)
-                e = term(x, i + 3 * lines, steps, shift, reached, out)
+                    ask(x, i + k * further, ahead)
+                first = term(x, i, steps, shift, reached, out)
+                second = term(x, i + further, steps, shift, reached, out)
+                third = term(x, i + 2 * further, steps, shift, reached, out)
+                fourth = term(x, i + 3 * further, steps, shift, reached, out)
                 place = r * panel.run + c
-                total, error = add_to_larger(load(places.sums, place), (a + b) + (d + e))
+                total, error = add_to_larger(load(places.sums, place), (first + second) + (third + fourth))
                 store(places.sums, place, total)
                 store(places.sums, lost + place, load(places.sums, lost + place) + error)
-        at += 4 * lines
+        at += 4 * further
     if panel.n % (4 * width) > 0:
         sum_rest_of_panel(x, panel, at, of_sums, places, reached, out)
 
 
 @helper
 def sum_rest_of_panel(x, panel, at, of_sums, places, reached, out):
-    """Do so with the less than 4 L lines from index `at` on."""
+    """Do what `sum_panel` does with the last lines, less than 4 L of them, which begin at index `at`."""
     width, lost = lanes(x), lost_at(panel, lanes(x))
-    lines = panel.runs * panel.apart
+    further = panel.runs * panel.apart
     whole = panel.n % (4 * width) // width
     remaining = panel.n % width * panel.line
     for r in range(panel.runs):
         for c in range(0, panel.run, width):
-            steps, shift = load_fields(places.fields, c, panel.run + width, of_sums)
+            steps, shift = fields_at(places, panel, c, of_sums, width)
             place = r * panel.run + c
             first = second = splat(x, 0)
             for k in range(whole + 1):
                 count = width if k < whole else smaller(width, remaining - place)
                 if count > 0:
-                    i = at + k * lines + r * panel.apart + c
+                    i = at + k * further + r * panel.apart + c
                     e = next_term(x, i, count, steps, shift, reached, out, False)
                     if k < 2:
                         first = first + e
@@ -89,7 +89,7 @@ def sum_rest_of_panel(x, panel, at, of_sums, places, reached, out):
 
 
 class PlainScaling(NamedTuple):
-    """`Scaling` of rows none of whose results is below the smallest normal number."""
+    """`Scaling` of rows none of whose results is below the smallest normal number: a type, as `finished` goes by it."""
 
     high: Any
     low: Any
@@ -104,7 +104,7 @@ def _finished_plainly(tile, v, ending):
 
 @helper
 def inverses_of_panel(x, panel, first, temperature, places, plain):
-    """Keep what results are made of, and return it as a field has it, and whether a row is NaN."""
+    """Keep what results are made of; return one of that, for `fields_at`, and whether a row is NaN."""
     width, lost, limits = lanes(x), lost_at(panel, lanes(x)), limits_of(x)
     unscale = splat(x, 1.0 / limits.headroom if plain else 1.0)
     nan = False

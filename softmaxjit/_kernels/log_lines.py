@@ -8,7 +8,6 @@ from numba import prange, types
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import like, magnitude, select, smaller
 from .._simd.exp_scaled import exp_steps
-from .._simd.fields import load_fields
 from .._simd.lanes import any_lane, widen
 from .._simd.memory import (
     data_of,
@@ -33,6 +32,7 @@ from .panels import (
     ahead_of_panel,
     blocks_of_panels,
     extremes_of_panel,
+    fields_at,
     finish_panel,
     keep_fields,
     last_vector,
@@ -46,35 +46,35 @@ from .shift import largest_exp, limits_of, shift_of_any_range
 from .tiles import any_nan
 
 
-def keep_wide(memory: Any, at: Any, lost_at: Any, total: Any, lost: Any) -> Any:
+def keep_wide(memory: Any, at: Any, apart: Any, total: Any, lost: Any) -> Any:
     """Keep partial sums and, where there is such, what they have lost, so far behind them."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(keep_wide, inline=True)
-def _keep_wide(memory, at, lost_at, total, lost):
+def _keep_wide(memory, at, apart, total, lost):
     if lost.element == types.float32:
-        return lambda memory, at, lost_at, total, lost: store_float64(memory, at, total)
+        return lambda memory, at, apart, total, lost: store_float64(memory, at, total)
 
-    def of_float64(memory, at, lost_at, total, lost):
+    def of_float64(memory, at, apart, total, lost):
         store_float64(memory, at, total)
-        store_float64(memory, at + lost_at, lost)
+        store_float64(memory, at + apart, lost)
 
     return of_float64
 
 
-def kept_wide(x: Any, memory: Any, at: Any, lost_at: Any) -> Any:
+def kept_wide(x: Any, memory: Any, at: Any, apart: Any) -> Any:
     """Return what `keep_wide` has kept."""
     raise NotImplementedError("only inside compiled code")
 
 
 @compiled_as(kept_wide, inline=True)
-def _kept_wide(x, memory, at, lost_at):
+def _kept_wide(x, memory, at, apart):
     if x.dtype == types.float32:
-        return lambda x, memory, at, lost_at: (load_float64(memory, at, splat(x, 0)), splat(x, -0.0))
+        return lambda x, memory, at, apart: (load_float64(memory, at, splat(x, 0)), splat(x, -0.0))
 
-    def of_float64(x, memory, at, lost_at):
-        return load_float64(memory, at, splat(x, 0)), load_float64(memory, at + lost_at, splat(x, 0))
+    def of_float64(x, memory, at, apart):
+        return load_float64(memory, at, splat(x, 0)), load_float64(memory, at + apart, splat(x, 0))
 
     return of_float64
 
@@ -86,33 +86,33 @@ def begin_sums_of_others(x, panel, of_sums, precise, places):
     for place in range(0, lost, width):
         keep_wide(places.wide_sums, place, lost, *nothing(x))
     for c in range(0, panel.line, width):
-        steps, shift = load_fields(places.fields, c, panel.run + width, of_sums)
+        steps, shift = fields_at(places, panel, c, of_sums, width)
         keep_wide(places.wide_sums, c, lost, *minus_largest(x, steps, shift, precise))
     keep_wide(places.wide_sums, panel.line, lost, *nothing(x))  # where the last vector was too long
 
 
 @helper
 def sum_panel_of_others(x, panel, of_sums, places, reached, precise):
-    """Keep partial sums of a block of `others`, which is all that a row is."""
+    """Keep partial sums of rows of up to `OTHERS_BLOCK_ELEMENTS`, of which none is flushed; see `others`."""
     width, lost = lanes(x), lost_at(panel, lanes(x))
     begin_sums_of_others(x, panel, of_sums, precise, places)
     ahead = ahead_of_panel(panel)
     at = panel.at
-    lines = panel.runs * panel.apart  # elements from a line to the L-th after it
+    further = panel.runs * panel.apart  # elements to the L-th line after one
     for _ in range(panel.n // (4 * width)):
         for r in range(panel.runs):
             for c in range(0, panel.run, width):
-                steps, shift = load_fields(places.fields, c, panel.run + width, of_sums)
+                steps, shift = fields_at(places, panel, c, of_sums, width)
                 place = r * panel.run + c
                 total, error = kept_wide(x, places.wide_sums, place, lost)
                 i = at + r * panel.apart + c
                 for k in range(4):
-                    ask(x, i + k * lines, ahead)
-                    v = load(x, i + k * lines)
+                    ask(x, i + k * further, ahead)
+                    v = load(x, i + k * further)
                     u, scale = parts_of_exp(v, steps, shift, reached, False)
                     total, error = add_exp(total, error, u, scale, precise)
                 keep_wide(places.wide_sums, place, lost, total, error)
-        at += 4 * lines
+        at += 4 * further
     for done in range(panel.n // (4 * width) * 4 * width, panel.n, width):
         remaining = smaller(width, panel.n - done) * panel.line
         for r in range(panel.runs):
@@ -120,25 +120,24 @@ def sum_panel_of_others(x, panel, of_sums, places, reached, precise):
                 place = r * panel.run + c
                 count = smaller(width, remaining - place)
                 if count > 0:
-                    steps, shift = load_fields(places.fields, c, panel.run + width, of_sums)
+                    steps, shift = fields_at(places, panel, c, of_sums, width)
                     total, error = kept_wide(x, places.wide_sums, place, lost)
                     i = at + r * panel.apart + c
                     v = load(x, i) if count == width else load_part(x, i, count, shift.largest)
                     u, scale = parts_of_exp(v, steps, shift, reached, False)
                     total, error = add_exp(total, error, u, keep_part(scale, count), precise)
                     keep_wide(places.wide_sums, place, lost, total, error)
-        at += lines
+        at += further
 
 
 @helper
 def sum_without_maxima(x, panel, c, count, steps, shift, precise, memory):
     """Return the sums of `count` rows from c on but for their maxima, as float64 pairs; they are read once more."""
     width = lanes(x)
-    line = panel.apart * panel.line // panel.run  # elements to the next
     for k in range(width):
         total, lost = nothing(x)
         for i in range(k, panel.n, width):
-            v = load_part(x, panel.at + c + i * line, count, shift.largest)
+            v = load_part(x, panel.at + c + i * panel.to_next_line, count, shift.largest)
             u, scale = parts_of_exp(v, steps, shift, False, True)
             total, lost = add_exp(total, lost, u, scale, precise)
         put_partial(memory, k * width, total, lost)
@@ -197,7 +196,7 @@ def has_nan_in_lanes(x, panel, c, count):
     """Return NaN for rows from c on that hold one, 0 for others."""
     found = splat(x, 0)
     for i in range(panel.n):
-        v = load_part(x, panel.at + c + i * (panel.apart * panel.line // panel.run), count, 0)
+        v = load_part(x, panel.at + c + i * panel.to_next_line, count, 0)
         found = select(v == v, found, np.nan)
     return found
 
