@@ -120,11 +120,13 @@ def test_temperatures_for_all_rows_and_for_each(operation: str, dtype: Any) -> N
 def test_lines_that_are_cut(operation: str, dtype: Any) -> None:
     rng = np.random.default_rng(0)
     for shape in CUT:
-        assert_like_rows(operation, (5 * rng.standard_normal(shape)).astype(dtype))
+        x = rng.standard_normal(shape).astype(dtype)
+        assert_like_rows(operation, 5 * x)
         if operation in OF_SAME_SHAPE:
-            assert_like_rows(
-                operation, rng.standard_normal(shape).astype(dtype), rng.uniform(0.5, 2, (shape[0], shape[2]))
-            )
+            assert_like_rows(operation, x, rng.uniform(0.5, 2, (shape[0], shape[2])))
+        x[0, 3, ::7], x[0, 5, ::5], x[0, :, 5], x[0, :, -6] = np.inf, -np.inf, 30.0, -np.inf
+        x[-1, 3, -5], x[-1, 9, -5] = np.inf, np.nan
+        assert_like_rows(operation, x)
 
 
 @each_operation
