@@ -150,6 +150,7 @@ def test_masks_of_rows_are_their_own(operation: str, dtype: Any, monkeypatch: py
         where = rng.random(x.shape) < 0.7
         where[-1, :, 6] = False
         x[-1, 5, column], where[-1, 5, column] = np.nan, True
+        x[0, 9, column - 2], where[0, 9, column - 2] = np.inf, True
         options = {} if operation in OF_SAME_SHAPE else {"keepdims": True}
         across = OPERATIONS[operation](x, 1, where=where, **options)
         moved = [np.ascontiguousarray(each.swapaxes(1, 2)) for each in (x, where)]
