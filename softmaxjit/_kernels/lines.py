@@ -13,6 +13,7 @@ from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, lanes, load, splat, store
 from .ahead import ask
 from .columns import Scaling, finished, put_partial, sum_of_partials
+from .groups import settled_in_lanes
 from .panels import (
     FEWEST_PANELS,
     ahead_of_panel,
@@ -25,7 +26,6 @@ from .panels import (
     lost_at,
     panels_block,
     shifts_of_panel,
-    temperature_of_lanes,
 )
 from .shift import limits_of, shift_of_any_range
 from .softmax import inverse_of, scaled_element
@@ -113,7 +113,7 @@ def inverses_of_panel(x, panel, first, temperature, places, plain):
             i = k * panel.line + c
             put_partial(places.memory, k * width, load(places.sums, i), load(places.sums, lost + i))
         total, error = sum_of_partials(x, places.memory, width, width // 2)
-        tau = temperature_of_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, x)
+        tau = settled_in_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, splat(x, 0))
         shift = shift_of_any_range(x, load(places.maxima, c), tau, limits.reach)
         high, low = inverse_of(x, total, error + missing_from_largest(x, exp_steps(x, tau), shift, tau))
         scaling = Scaling(high * unscale, low * unscale)

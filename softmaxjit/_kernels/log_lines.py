@@ -23,6 +23,7 @@ from .._simd.memory import (
 )
 from .ahead import ask
 from .columns import put_partial, sum_of_partials
+from .groups import settled_in_lanes
 from .log_columns import Distances, are_tempered
 from .log_softmax import output_of
 from .logsumexp import log1p_of_ratio, sum_with_largest
@@ -39,7 +40,6 @@ from .panels import (
     lost_at,
     panels_block,
     shifts_of_panel,
-    temperature_of_lanes,
 )
 from .partial import nothing
 from .shift import largest_exp, limits_of, shift_of_any_range
@@ -182,7 +182,7 @@ def log_softmax_of_panel(x, panel, first, temperature, places, out):
     nan = False
     for c in range(last_vector(panel, lanes(x)), -1, -lanes(x)):
         count = smaller(lanes(x), panel.line - c)
-        tau = temperature_of_lanes(temperature, first + c, count, places.memory, x)
+        tau = settled_in_lanes(temperature, first + c, count, places.memory, splat(x, 0))
         largest, log, log_error = logs_of_vector(x, panel, c, count, tau, False, places)
         ending = Distances(output_of(x, largest, log, log_error, tau), are_tempered(x, tau))
         keep_fields(places, panel, c, ending, lanes(x))

@@ -9,9 +9,8 @@ and lie as these do: whether a line is whole vectors or not.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
-from .._jit import compiled_as, helper
+from .._jit import helper
 from .._simd.arithmetic import larger, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.fields import load_fields, store_fields
@@ -20,8 +19,7 @@ from .._simd.memory import counted_from, keep_until_here, lanes, load, load_part
 from .across import fill_across, neighbours
 from .ahead import Ahead
 from .columns import finished, size_of_partials
-from .groups import NUMBERS_OF_RESULTS, NUMBERS_OF_SUMS
-from .prepare import temperatures_of
+from .groups import NUMBERS_OF_RESULTS, NUMBERS_OF_SUMS, settled_in_lanes
 from .shift import Shift, row_shift
 from .softmax import ROWS_BLOCK_ELEMENTS
 from .tiles import aligned, tile_of
@@ -181,18 +179,6 @@ def extremes_of_panel(x, panel, maxima):
     return smallest_lane(low)
 
 
-def temperature_of_lanes(temperature: Any, first: Any, count: Any, memory: Any, x: Any) -> Any:
-    """Return the temperature of rows from `first` on: one, or a vector."""
-    raise NotImplementedError("only inside compiled code")
-
-
-@compiled_as(temperature_of_lanes, inline=True)
-def _temperature_of_lanes(temperature, first, count, memory, x):
-    if not isinstance(temperature, types.Array):
-        return lambda temperature, first, count, memory, x: temperature
-    return lambda temperature, first, count, memory, x: temperatures_of(temperature, first, 1, count, memory, x)
-
-
 @helper
 def keep_fields(places, panel, c, fields, width):
     """Keep the fields of rows from c on for each line of a run; what is too much, those of rows before c overwrite."""
@@ -221,7 +207,7 @@ def shifts_of_panel(x, panel, first, temperature, smallest, farthest, places):
     width = lanes(x)
     reached = plain = True
     for c in range(last_vector(panel, width), -1, -width):
-        tau = temperature_of_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, x)
+        tau = settled_in_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, splat(x, 0))
         shift = row_shift(x, panel.n, load(places.maxima, c), splat(x, smallest), tau, farthest)
         reached &= all_lanes(shift.reached)
         plain &= all_lanes(shift.plain)
