@@ -132,7 +132,7 @@ def scaled_of(x, divisor, octaves, out, rounded):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_exp_scaled_is_exp_of_a_quotient_times_its_factor_and_power_of_two(dtype: Any, divisor: float) -> None:
     element = {np.float32: scaled.types.float32, np.float64: scaled.types.float64}[dtype]
-    factor = scaled.FACTOR if dtype == np.float32 else 1.0
+    factor = scaled.FACTOR[element]
     highest = scaled.LARGEST_SHIFT[element] * 0.9
     octaves = float(np.rint(highest / np.log(2)))
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 
 from .._jit import compiled_as, helper
-from .._simd.arithmetic import add_exactly, add_to_larger
+from .._simd.arithmetic import add_exactly
 from .._simd.exp_scaled import exp_steps
 from .._simd.lanes import widen
 from .._simd.memory import lanes, load, load_float64, splat, store, store_float64
@@ -22,7 +22,7 @@ from .ahead import ask_upcoming
 from .partial import add_term
 from .shift import column_maxima, limits_of, shift_of_any_range
 from .softmax import inverse_of, scaled_element
-from .sums import missing_from_largest, scaled
+from .sums import add_four, missing_from_largest, scaled
 
 
 @helper
@@ -66,7 +66,7 @@ def sum_fours_of_columns(tile, start, stride, n, steps, shift, sums, upcoming):
             c = exponential(tile, at + 2 * step, steps, shift, upcoming, asked + 2)
             d = exponential(tile, at + 3 * step, steps, shift, upcoming, asked + 3)
             place = sums + k * stride
-            total, error = add_to_larger(load(tile, place), (a + b) + (c + d))
+            total, error = add_four(load(tile, place), (a + b) + (c + d))
             store(tile, place, total)
             store(tile, place + step, load(tile, place + step) + error)
 

@@ -7,7 +7,7 @@ from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import both, fma, like, multiply_exactly, select
-from .._simd.lanes import widen
+from .._simd.lanes import lanes_like, widen
 from .._simd.memory import (
     data_of,
     element_like,
@@ -28,7 +28,7 @@ from .others import is_too_small
 from .partial import add_term, nothing, pair_of
 from .shift import largest_exp
 from .softmax import inverse_of, scale_row, start_of_softmax_row
-from .sums import lanes_like, scaled, sum_row
+from .sums import scaled, sum_row
 from .targets import NUMBERS, is_left_out, share, target_of_row
 from .temperature import settled, settled_at, temperature_at
 

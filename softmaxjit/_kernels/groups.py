@@ -14,7 +14,7 @@ from numba import types
 
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import both, larger, smaller
-from .._simd.exp_scaled import Steps32, Steps64
+from .._simd.exp_scaled import Steps
 from .._simd.fields import load_lane, store_fields
 from .._simd.lanes import all_lanes, smallest_lane
 from .._simd.memory import data_of, lanes, load, load_float64, splat, store, store_element
@@ -32,7 +32,7 @@ GROUP_ELEMENTS = 1 << 11
 
 # Vectors of a group's memory after the maxima: what sums are made of, and what results are.
 FIELDS_OF_SHIFT = 4
-NUMBERS_OF_SUMS = max(len(Steps32._fields), len(Steps64._fields)) + FIELDS_OF_SHIFT
+NUMBERS_OF_SUMS = len(Steps._fields) + FIELDS_OF_SHIFT
 NUMBERS_OF_RESULTS = max(len(Output._fields), len(Scaling._fields))
 
 # What is kept of each row in float64, at most.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import add_exactly, add_to_larger, smaller
+from .._simd.arithmetic import add_exactly, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.memory import data_of, lanes, load, splat, store
 from .ahead import ask
@@ -29,7 +29,7 @@ from .panels import (
 )
 from .shift import limits_of, shift_of_any_range
 from .softmax import inverse_of, scaled_element
-from .sums import missing_from_largest, next_term, term
+from .sums import add_four, missing_from_largest, next_term, term
 from .tiles import any_nan
 
 
@@ -54,7 +54,7 @@ def sum_panel(x, panel, of_sums, places, reached, out):
                 third = term(x, i + 2 * further, steps, shift, reached, out)
                 fourth = term(x, i + 3 * further, steps, shift, reached, out)
                 place = r * panel.run + c
-                total, error = add_to_larger(load(places.sums, place), (first + second) + (third + fourth))
+                total, error = add_four(load(places.sums, place), (first + second) + (third + fourth))
                 store(places.sums, place, total)
                 store(places.sums, lost + place, load(places.sums, lost + place) + error)
         at += 4 * further

@@ -73,7 +73,7 @@ def rest_by_pieces(x, start, n, temperature, precise, kept, ahead):
         x, start, n, steps, first, extremes, temperature, precise, kept, ahead
     )
     shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, reach)
-    scale = excess(steps, first, shift)
+    scale = excess(first, shift)
     return complete and scale > 0.0, shift, rest / scale, error / scale
 
 

@@ -103,7 +103,7 @@ def scale_of_pieces(x, start, n, ends, extremes, temperature, precise, totals, e
     near, totals[0], errors[0] = sum_piece_of_others(
         x, start, stop, True, steps, first, of_row, temperature, precise, memory_to_keep(x), ahead
     )
-    return excess(steps, first, shift) if near else 0.0
+    return excess(first, shift) if near else 0.0
 
 
 @helper

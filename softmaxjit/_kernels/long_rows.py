@@ -49,7 +49,7 @@ def factor_of_pieces(x, n, steps, first, extremes, total, error, temperature, ou
     """Return whether what was computed under the provisional shift `first` serves; then what `scale_row` takes."""
     limits = limits_of(x)
     shift = row_shift(x, n, extremes.largest, extremes.smallest, temperature, limits.reach)
-    scale = excess(steps, first, shift)
+    scale = excess(first, shift)
     missing = missing_from_largest(x, steps, shift, temperature)
     high, low = inverse_of(out, total / scale, error / scale + missing)
     unscale = element_like(x, 1.0 / scale)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from .._jit import helper
 from .._simd.arithmetic import both, larger, smaller
 from .._simd.exp import LN2
-from .._simd.exp_scaled import rounds_alike
 from .others import OTHERS_BLOCK_ELEMENTS
 from .shift import row_extremes
 
@@ -66,9 +65,12 @@ def are_near(extremes, first, temperature, farthest):
 
 
 @helper
-def excess(steps, first, shift):
-    """Return the power of two by which exponentials under the provisional shift `first` are too large; 0 if unknown."""
+def excess(first, shift):
+    """Return the power of two by which exponentials under the provisional shift `first` are too large; 0 if unknown.
+
+    Elements are rounded to the same steps under either: an octave is 8, an even number, as halves are rounded to.
+    """
     octaves = shift.octaves - first.octaves
-    if not (first.reached and shift.reached and octaves <= LARGEST_RISE and rounds_alike(steps)):
+    if not (first.reached and shift.reached and octaves <= LARGEST_RISE):
         return 0.0
     return math.ldexp(1.0, int(octaves))

@@ -9,12 +9,11 @@ from numba import types
 from .._jit import compiled_as, helper
 from .._simd.arithmetic import both, fma, larger, like, magnitude, nearest_integer, polynomial, residue, select, smaller
 from .._simd.exp import LN2, LOG2_E
-from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic
+from .._simd.exp_scaled import FACTOR, HEADROOM, LARGEST_SHIFT, REACH, exp_magic, exp_scaled, exp_steps
 from .._simd.half_extremes import BITS_LANES, extremes_by_bits
-from .._simd.lanes import largest_lane, smallest_lane, widen
+from .._simd.lanes import lanes_like, largest_lane, smallest_lane, widen
 from .._simd.masked import MaskedData
 from .._simd.memory import element_like, lanes, load, load_part, splat
-from .._simd.pairs import exp_pair
 from .._simd.vector import Vector, computed
 from .ahead import ask
 
@@ -39,16 +38,16 @@ _LIMITS = {
         log_reach,
         plain,
         2.0 ** HEADROOM[element],
-        factor,
+        FACTOR[element],
         2.0 ** HEADROOM[element] * float(info.tiny),
         float(info.max),
     )
     # What lies farther is raised to the reach, which keeps not only its exponential normal, but also what that is
     # multiplied by on the way to a result and, where they count, its rounding errors: on Intel's processors a subnormal
     # number takes a hundred times as long.
-    for element, reach, log_reach, plain, factor, info in (
-        (types.float32, 95.0, REACH[types.float32], 69.0, FACTOR, np.finfo(np.float32)),
-        (types.float64, 780.0, 780.0, 670.0, 1.0, np.finfo(np.float64)),
+    for element, reach, log_reach, plain, info in (
+        (types.float32, 95.0, REACH[types.float32], 69.0, np.finfo(np.float32)),
+        (types.float64, 780.0, 780.0, 670.0, np.finfo(np.float64)),
     )
 }
 
@@ -237,10 +236,8 @@ def _largest_exp(x, shift, temperature):
         return of_float32
 
     def of_float64(x, shift, temperature):
-        distance = shift.largest - shift.anchor
-        exponent = by_temperature(distance, temperature)
-        rest = by_temperature(residue(-exponent, temperature, distance), temperature)
-        value, error = exp_pair(exponent, rest, shift.octaves)
-        return value * scale, error * scale
+        v = splat(x, shift.largest - shift.anchor)
+        value, u, scale = exp_scaled(v, exp_steps(x, temperature), shift.magic)
+        return lanes_like(shift.largest, value), lanes_like(shift.largest, residue(u, scale, scale - value))
 
     return of_float64

@@ -15,6 +15,7 @@ from .arithmetic import equal_or_nan, fma, larger, like, polynomial, power_of_tw
 from .vector import element_of
 
 LOG2_E = 1.4426950408889634
+LOG2_E_ERROR = 2.0355273740931033e-17  # log2(e) - LOG2_E
 LN2 = 0.6931471805599453
 LN2_ERROR = 2.3190468138462996e-17  # ln2 - LN2
 

@@ -169,3 +169,15 @@ def _sum_lanes(value, error):
         return first_lane(value), first_lane(error)
 
     return of_float64
+
+
+def lanes_like(value: Any, vector: Any) -> Any:
+    """Return a vector whose lanes are alike as one number where `value` is a number, else as it is."""
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(lanes_like, inline=True)
+def _lanes_like(value, vector):
+    if isinstance(value, types.Float):
+        return lambda value, vector: first_lane(vector)
+    return lambda value, vector: vector

@@ -8,10 +8,9 @@ import math
 from .._jit import helper
 from .arithmetic import POWER_MAGIC, add_exactly, horner, like, multiply_exactly, power_of_two, select
 from .exp import LN2, LN2_ERROR, leading_bits
-from .exp_scaled import N_BITS
 from .log import fraction_and_exponent
 
-_LEADING_LN2 = leading_bits(LN2, 53 - N_BITS)  # few enough bits that its product with a number of octaves is exact
+_LEADING_LN2 = leading_bits(LN2, 40)  # few enough bits that its product with up to 2**13 octaves is exact
 
 # (exp(r) - 1 - r - r**2 / 2) / r**3 for |r| <= 0.35; relative error of exp 2**-63.3.
 _PAIR_REMAINDER = (
