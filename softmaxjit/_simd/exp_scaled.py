@@ -4,6 +4,9 @@ The power of two costs nothing, because it hides in the constant that rounds.  x
 divisor * ln2 / 8 and a fraction y of one; 2**(n mod 8 / 8) is looked up in a table that lives in registers, and a
 polynomial in y, a minimax fit (Remez) of the relative error, does the rest.  The only constants that depend on the
 divisor are two parts of a step's inverse.
+
+With steps of ln2 and a longer polynomial instead of a table, a whole softmax of (1024, 1000) takes 1.13 times as long in
+float32, 1.5 times in float64, where 16 multiplications were 11 (medians of interleaved runs on one Zen 3 core).
 """
 
 import math
@@ -32,7 +35,7 @@ REACH = {types.float32: 130.0, types.float64: 1060.0}
 # |x / divisor| up to here plus REACH is so many steps that an ulp of their number is at most 2**-11 and 2**-37 steps.
 LARGEST_SHIFT = {types.float32: 256.0, types.float64: 2048.0}
 
-# Every result of exp_scaled carries this factor.  Chosen so that FACTOR * 2**(j / 8) lies within 0.026 ulp of a float32
+# Every result of exp_scaled carries this factor.  Chosen so that FACTOR * 2**(j / 8) lies within 0.04 ulp of a float32
 # (a search over all 24-bit factors) and 0.004 ulp of a float64 (by lattice reduction) for every j: the table then adds
 # no error.
 FACTOR = {types.float32: 12903870 * 2.0**-23, types.float64: 4611136105991457 * 2.0**-52}
