@@ -17,7 +17,7 @@ ONE_FOR_ALL = types.float64  # which `is_direct`
 ONE_OF_ANY_RANGE = types.UniTuple(types.float64, 1)
 ONE_FOR_EACH_ROW = types.Array(types.float64, 1, "C", readonly=True)
 
-# Within these bounds what `exp_steps` makes of a temperature stays normal in float32, also times an element.
+# Within these bounds neither the reach times a temperature nor the steps in a unit leave the range of float32.
 SMALLEST_TEMPERATURE = 2.0**-40
 LARGEST_TEMPERATURE = 2.0**40
 

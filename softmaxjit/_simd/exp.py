@@ -52,7 +52,7 @@ _FORMATS = {
 }
 
 # (exp(r) - 1 - r) / r**2 for |r| <= ln2 / 2; relative error of exp 2**-28.3 and 2**-57.9.
-REMAINDER = {
+_REMAINDER = {
     types.float32: (
         0.49999993433145412,
         0.16666520401381934,
@@ -97,7 +97,7 @@ def exp(x: Any) -> Any:
 @compiled_as(exp, inline=True)
 def _exp(x):
     c = _FORMATS[element_of(x)]
-    coefficients = REMAINDER[element_of(x)]
+    coefficients = _REMAINDER[element_of(x)]
 
     def implementation(x):
         zero = like(x, 0)
@@ -130,7 +130,7 @@ def exp_or_zero(x: Any) -> Any:
 @compiled_as(exp_or_zero, inline=True)
 def _exp_or_zero(x):
     element = element_of(x)
-    c, coefficients = _FORMATS[element], REMAINDER[element]
+    c, coefficients = _FORMATS[element], _REMAINDER[element]
     lowest, highest = LOWEST_NORMAL[element], HIGHEST_NORMAL[element]
 
     def implementation(x):

@@ -5,8 +5,8 @@ divisor * ln2 / 8 and a fraction y of one; 2**(n mod 8 / 8) is looked up in a ta
 polynomial in y, a minimax fit (Remez) of the relative error, does the rest.  The only constants that depend on the
 divisor are two parts of a step's inverse.
 
-With steps of ln2 and a longer polynomial instead of a table, a whole softmax of (1024, 1000) takes 1.13 times as long in
-float32, 1.5 times in float64, where 16 multiplications were 11 (medians of interleaved runs on one Zen 3 core).
+With steps of ln2 and a longer polynomial instead of a table, softmax of (1024, 1000) takes 1.13 times as long in
+float32 and 1.5 times in float64, where 16 multiplications were 11 (medians of interleaved runs on one Zen 3 core).
 """
 
 import math
