@@ -1,10 +1,15 @@
 """The sum of a row's exponentials, in the order that every kernel keeps."""
 
-from .._jit import helper
+from typing import Any
+
+from numba import types
+
+from .._jit import compiled_as, helper
 from .._simd.arithmetic import add_exactly, add_to_larger, larger, smaller
 from .._simd.exp_scaled import exp_scaled
 from .._simd.lanes import halves, joined, lanes_like, sum_lanes, widen
 from .._simd.memory import keep_part, lanes, load, load_part, splat, store, store_part
+from .._simd.vector import computed
 from .ahead import ask, ask_in_four
 from .shift import largest_exp
 
@@ -134,11 +139,22 @@ def missing_from_largest(x, steps, shift, temperature):
     return missing_from_unit(x, steps, shift, unit, unit_error)
 
 
-@helper
-def missing_from_unit(x, steps, shift, unit, unit_error):
+def missing_from_unit(x: Any, steps: Any, shift: Any, unit: Any, unit_error: Any) -> Any:
     """Return what `missing_from_largest` does, from what `largest_exp` returns."""
-    summed, _, _ = scaled(splat(x, shift.largest), steps, shift, False)
-    return (unit - widen(lanes_like(shift.largest, summed))) + unit_error
+    raise NotImplementedError("only inside compiled code")
+
+
+@compiled_as(missing_from_unit, inline=True)
+def _missing_from_unit(x, steps, shift, unit, unit_error):
+    if computed(x.dtype) == types.float64:
+        # The first of the pair is what `sum_row` adds.
+        return lambda x, steps, shift, unit, unit_error: unit_error
+
+    def of_float32(x, steps, shift, unit, unit_error):
+        summed, _, _ = scaled(splat(x, shift.largest), steps, shift, False)
+        return (unit - widen(lanes_like(shift.largest, summed))) + unit_error
+
+    return of_float32
 
 
 @helper
