@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
-from .._simd.arithmetic import add_exactly, smaller
+from .._simd.arithmetic import POWER_MAGIC, add_exactly, both, magnitude, power_of_two, smaller
 from .._simd.exp_scaled import exp_steps
-from .._simd.memory import data_of, lanes, load, splat, store
+from .._simd.lanes import all_lanes, any_lane, smallest_lane, widen
+from .._simd.memory import are_same, data_of, element_like, keep_part, lanes, load, splat, store
 from .ahead import ask
 from .columns import Scaling, finished, put_partial, sum_of_partials
 from .groups import settled_in_lanes
@@ -18,6 +19,9 @@ from .panels import (
     FEWEST_PANELS,
     ahead_of_panel,
     blocks_of_panels,
+    end_maxima,
+    extremes_of_four,
+    extremes_of_lines,
     extremes_of_panel,
     fields_at,
     finish_panel,
@@ -27,15 +31,20 @@ from .panels import (
     panels_block,
     shifts_of_panel,
 )
-from .shift import limits_of, shift_of_any_range
+from .pieces import LARGEST_RISE
+from .shift import limits_of, row_shift
 from .softmax import inverse_of, scaled_element
 from .sums import add_four, missing_from_largest, next_term, term
 from .tiles import any_nan
 
 
 @helper
-def sum_panel(x, panel, of_sums, places, reached, out):
-    """Replace rows by their exponentials and keep their partial sums; the order is that of `sum_row`."""
+def sum_panel(x, panel, of_sums, places, reached, lowest, low, out):
+    """Replace rows by their exponentials and keep their partial sums; the order is that of `sum_row`.
+
+    If `reached`, a constant of the compiled code, find the extremes of rows meanwhile; return whether they were read to
+    the end, which is not where an element is below `lowest`, and the smallest, in lanes.
+    """
     width, lost = lanes(x), lost_at(panel, lanes(x))
     for k in range(0, 2 * lost, width):
         store(places.sums, k, splat(x, 0))
@@ -43,12 +52,16 @@ def sum_panel(x, panel, of_sums, places, reached, out):
     at = panel.at
     further = panel.runs * panel.apart  # elements to the L-th line after one
     for _ in range(panel.n // (4 * width)):
+        if reached and any_lane(low < lowest):
+            return False, low
         for r in range(panel.runs):
             for c in range(0, panel.run, width):
                 steps, shift = fields_at(places, panel, c, of_sums, width)
                 i = at + r * panel.apart + c
                 for k in range(4):
                     ask(x, i + k * further, ahead)
+                if reached:
+                    low = extremes_of_four(x, i, further, places.maxima, c, low)
                 first = term(x, i, steps, shift, reached, out)
                 second = term(x, i + further, steps, shift, reached, out)
                 third = term(x, i + 2 * further, steps, shift, reached, out)
@@ -58,8 +71,12 @@ def sum_panel(x, panel, of_sums, places, reached, out):
                 store(places.sums, place, total)
                 store(places.sums, lost + place, load(places.sums, lost + place) + error)
         at += 4 * further
-    if panel.n % (4 * width) > 0:
+    rest = panel.n % (4 * width)
+    if rest > 0:
+        if reached:
+            low = extremes_of_lines(x, panel, at, rest, places.maxima, low)
         sum_rest_of_panel(x, panel, at, of_sums, places, reached, out)
+    return True, low
 
 
 @helper
@@ -103,36 +120,67 @@ def _finished_plainly(tile, v, ending):
 
 
 @helper
-def inverses_of_panel(x, panel, first, temperature, places, plain):
-    """Keep what results are made of; return one of that, for `fields_at`, and whether a row is NaN."""
+def inverses_of_panel(x, panel, first, temperature, of_sums, smallest, places, plain):
+    """Keep what results are made of; return one of that, for `fields_at`, whether a row is NaN, and whether all hold.
+
+    Plain ones do not where exponentials under the shift of `of_sums` do not serve, see `pieces`.
+    """
     width, lost, limits = lanes(x), lost_at(panel, lanes(x)), limits_of(x)
-    unscale = splat(x, 1.0 / limits.headroom if plain else 1.0)
-    nan = False
+    headroom = splat(x, 1.0 / limits.headroom if plain else 1.0)
+    nan, hold = False, True
     for c in range(last_vector(panel, width), -1, -width):
         for k in range(width):
             i = k * panel.line + c
             put_partial(places.memory, k * width, load(places.sums, i), load(places.sums, lost + i))
         total, error = sum_of_partials(x, places.memory, width, width // 2)
-        tau = settled_in_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, splat(x, 0))
-        shift = shift_of_any_range(x, load(places.maxima, c), tau, limits.reach)
-        high, low = inverse_of(x, total, error + missing_from_largest(x, exp_steps(x, tau), shift, tau))
-        scaling = Scaling(high * unscale, low * unscale)
+        count = smaller(width, panel.line - c)
+        tau = settled_in_lanes(temperature, first + c, count, places.memory, splat(x, 0))
+        shift = row_shift(x, panel.n, load(places.maxima, c), splat(x, smallest), tau, limits.reach)
+        _, provisional = fields_at(places, panel, c, of_sums, width)
+        rise = keep_part((widen(provisional.magic) - widen(shift.magic)) * 0.125, count)  # octaves, see `exp_magic`
+        unscale = power_of_two(POWER_MAGIC - rise)
+        missing = missing_from_largest(x, exp_steps(x, tau), shift, tau)
+        high, low = inverse_of(x, total * unscale, error * unscale + missing)
+        factor = headroom * element_like(x, unscale)
+        scaling = Scaling(high * factor, low * factor)
+        hold &= all_lanes(both(shift.plain, rise <= LARGEST_RISE))
+        subnormal = both(low != splat(x, 0), magnitude(scaling.low) < splat(x, limits.smallest / limits.headroom))
+        hold &= not any_lane(both(rise > 0.0, subnormal))
         keep_fields(places, panel, c, scaling, width)
         nan |= any_nan(high)
-    return scaling, nan
+    return scaling, nan, hold
+
+
+@helper
+def terms_of_panel(x, panel, first, temperature, known, places, out):
+    """Replace rows from `first` on by exponentials; return whether these serve, and if so, what results are made of.
+
+    Then come whether rows are plain, and whether one is NaN.  If extremes are to be `known` before, exponentials serve
+    in any case; else shifts are those that both ends suggest, and extremes are found meanwhile, see `pieces`.
+    """
+    serve, nan = known, False
+    low = extremes_of_panel(x, panel, panel.n if known else lanes(x), places.maxima)
+    reach, smallest = limits_of(x).reach, smallest_lane(low)
+    of_sums, _, plain, lowest = shifts_of_panel(x, panel, first, temperature, smallest, reach, places)
+    if plain:
+        serve, low = sum_panel(x, panel, of_sums, places, True, lowest, low, out)
+        end_maxima(panel, places.maxima)
+    elif known:
+        sum_panel(x, panel, of_sums, places, False, lowest, low, out)
+    scaling = Scaling(splat(x, 0), splat(x, 0))
+    if serve:
+        smallest = smallest_lane(low)
+        scaling, nan, serve = inverses_of_panel(x, panel, first, temperature, of_sums, smallest, places, plain)
+    return serve or known, scaling, plain, nan
 
 
 @helper
 def softmax_of_panel(x, panel, first, temperature, places, out):
     """Softmax of rows from `first` on; return whether one is NaN."""
-    smallest = extremes_of_panel(x, panel, places.maxima)
-    farthest = limits_of(x).reach
-    of_sums, _, plain = shifts_of_panel(x, panel, first, temperature, smallest, farthest, places)
-    if plain:
-        sum_panel(x, panel, of_sums, places, True, out)
-    else:
-        sum_panel(x, panel, of_sums, places, False, out)
-    scaling, nan = inverses_of_panel(x, panel, first, temperature, places, plain)
+    known, serve = are_same(x, out) or panel.n <= 2 * lanes(x), False
+    while not serve:
+        serve, scaling, plain, nan = terms_of_panel(x, panel, first, temperature, known, places, out)
+        known = True
     if plain:
         finish_panel(out, panel, PlainScaling(scaling.high, scaling.low), places, out)
     else:

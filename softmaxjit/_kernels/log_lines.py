@@ -8,7 +8,7 @@ from numba import prange, types
 from .._jit import compiled_as, helper, kernel
 from .._simd.arithmetic import like, magnitude, select, smaller
 from .._simd.exp_scaled import exp_steps
-from .._simd.lanes import any_lane, widen
+from .._simd.lanes import any_lane, smallest_lane, widen
 from .._simd.memory import (
     data_of,
     element_like,
@@ -166,9 +166,9 @@ def logs_of_vector(x, panel, c, count, tau, precise, places):
 @helper
 def sums_of_others_of_panel(x, panel, first, temperature, precise, places):
     """Keep the maxima of rows from `first` on, and partial sums of the others."""
-    smallest = extremes_of_panel(x, panel, places.maxima)
+    smallest = smallest_lane(extremes_of_panel(x, panel, panel.n, places.maxima))
     farthest = limits_of(x).log_reach
-    of_sums, reached, _ = shifts_of_panel(x, panel, first, temperature, smallest, farthest, places)
+    of_sums, reached, _, _ = shifts_of_panel(x, panel, first, temperature, smallest, farthest, places)
     if reached:
         sum_panel_of_others(x, panel, of_sums, places, True, precise)
     else:

@@ -14,7 +14,7 @@ from .._jit import helper
 from .._simd.arithmetic import larger, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.fields import load_fields, store_fields
-from .._simd.lanes import all_lanes, smallest_lane
+from .._simd.lanes import all_lanes, largest_lane
 from .._simd.memory import counted_from, keep_until_here, lanes, load, load_part, splat, store, store_part
 from .across import fill_across, neighbours
 from .ahead import Ahead
@@ -143,24 +143,20 @@ def lost_at(panel, width):
 
 
 @helper
-def extremes_of_panel(x, panel, maxima):
-    """Keep the largest elements of rows, and return the smallest of all; NaN are passed over.
-
-    A smallest one for each row would cost memory; that one for all makes more rows need care costs no bits.
-    """
-    width, run, apart = lanes(x), panel.run, panel.apart
-    for c in range(0, run + width, width):
+def begin_maxima(x, panel, maxima):
+    """Begin to keep the largest elements of rows, for each line of a run by itself."""
+    for c in range(0, panel.run + lanes(x), lanes(x)):
         store(maxima, c, splat(x, -np.inf))
-    low = splat(x, np.inf)
-    runs = panel.n * panel.line // run
-    at = panel.at
+
+
+@helper
+def extremes_of_lines(x, panel, at, n, maxima, low):
+    """Keep the largest elements of n lines from index `at` on, and return the smallest; NaN are passed over."""
+    width, run, apart = lanes(x), panel.run, panel.apart
+    runs = n * panel.line // run
     for _ in range(runs // 4):
         for c in range(0, run, width):
-            high = load(maxima, c)
-            for k in range(4):
-                v = load(x, at + k * apart + c)
-                high, low = larger(v, high), smaller(v, low)
-            store(maxima, c, high)
+            low = extremes_of_four(x, at + c, apart, maxima, c, low)
         at += 4 * apart
     for _ in range(runs % 4):
         for c in range(0, run, width):
@@ -168,15 +164,51 @@ def extremes_of_panel(x, panel, maxima):
             store(maxima, c, larger(v, load(maxima, c)))
             low = smaller(v, low)
         at += apart
-    remaining = panel.n * panel.line % run
+    remaining = n * panel.line % run
     for c in range(0, remaining, width):
         count = smaller(width, remaining - c)
         store(maxima, c, larger(load_part(x, at + c, count, -np.inf), load(maxima, c)))
         low = smaller(load_part(x, at + c, count, np.inf), low)
-    for other in range(panel.line, run, panel.line):
+    return low
+
+
+@helper
+def extremes_of_four(x, i, apart, maxima, c, low):
+    """Do what `extremes_of_lines` does with four vectors that are so far apart."""
+    high = load(maxima, c)
+    for k in range(4):
+        v = load(x, i + k * apart)
+        high, low = larger(v, high), smaller(v, low)
+    store(maxima, c, high)
+    return low
+
+
+@helper
+def end_maxima(panel, maxima):
+    """Keep the largest elements of rows, whole ones, for each line of a run."""
+    width = lanes(maxima)
+    for other in range(panel.line, panel.run, panel.line):
         for c in range(0, panel.line, width):
             store(maxima, c, larger(load(maxima, c), load(maxima, other + c)))
-    return smallest_lane(low)
+    for other in range(panel.line, panel.run, panel.line):
+        for c in range(0, panel.line, width):
+            store(maxima, other + c, load(maxima, c))
+
+
+@helper
+def extremes_of_panel(x, panel, at_ends, maxima):
+    """Keep the largest elements of rows, and return the smallest of all, in lanes; NaN are passed over.
+
+    Only so many lines at either end are read, unless they are all.  A smallest element for each row would cost memory;
+    that one for all makes more rows need care costs no bits.
+    """
+    begin_maxima(x, panel, maxima)
+    low = extremes_of_lines(x, panel, panel.at, at_ends, maxima, splat(x, np.inf))
+    if at_ends < panel.n:
+        last = panel.at + (panel.n - at_ends) * panel.to_next_line
+        low = extremes_of_lines(x, panel, last, at_ends, maxima, low)
+    end_maxima(panel, maxima)
+    return low
 
 
 @helper
@@ -202,21 +234,23 @@ def last_vector(panel, width):
 def shifts_of_panel(x, panel, first, temperature, smallest, farthest, places):
     """Keep what sums are made of; return one of that, for `fields_at`, and whether all rows are reached and plain.
 
-    See `Shift`; `farthest` is for `row_shift`.
+    Then, what no element lies below that is reached.  See `Shift`; `farthest` is for `row_shift`.
     """
     width = lanes(x)
     reached = plain = True
+    lowest = splat(x, -np.inf)
     for c in range(last_vector(panel, width), -1, -width):
         tau = settled_in_lanes(temperature, first + c, smaller(width, panel.line - c), places.memory, splat(x, 0))
         shift = row_shift(x, panel.n, load(places.maxima, c), splat(x, smallest), tau, farthest)
         reached &= all_lanes(shift.reached)
         plain &= all_lanes(shift.plain)
+        lowest = larger(shift.lowest, lowest)
         of_sums = (
             exp_steps(x, tau),
             Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False),
         )
         keep_fields(places, panel, c, of_sums, width)
-    return of_sums, reached, plain
+    return of_sums, reached, plain, largest_lane(lowest)
 
 
 @helper
