@@ -278,6 +278,14 @@ def test_only_large_calls_take_the_pool_and_the_number_of_threads_is_heeded(call
     assert calls == [(2, 3), (4, 2), (4, 2)]
 
 
+def test_a_call_that_is_granted_no_other_thread_does_not_take_the_pool(calls: Any, monkeypatch: Any) -> None:
+    x = sample((POOL_ELEMENTS // 16, 64), np.float32)
+    expected = softmax(x, threads=1)
+    monkeypatch.setattr(_threads, "pool_threads", lambda _: contextlib.nullcontext(1))
+    np.testing.assert_array_equal(softmax(x), expected)
+    assert calls == []
+
+
 def test_rows_that_cannot_be_cut_are_one_part(calls: Any) -> None:
     x = sample((POOL_ELEMENTS // 32, 32), np.float32)
     softmax(x.reshape(1, -1))
