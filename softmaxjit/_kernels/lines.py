@@ -5,6 +5,7 @@ Exponentials stay in the result until they are scaled.
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import prange, types
 
 from .._jit import compiled_as, helper, kernel
@@ -31,7 +32,6 @@ from .panels import (
     panels_block,
     shifts_of_panel,
 )
-from .pieces import LARGEST_RISE
 from .shift import limits_of, row_shift
 from .softmax import inverse_of, scaled_element
 from .sums import add_four, missing_from_largest, next_term, term
@@ -42,8 +42,9 @@ from .tiles import any_nan
 def sum_panel(x, panel, of_sums, places, reached, lowest, low, out):
     """Replace rows by their exponentials and keep their partial sums; the order is that of `sum_row`.
 
-    If `reached`, a constant of the compiled code, find the extremes of rows meanwhile; return whether they were read to
-    the end, which is not where an element is below `lowest`, and the smallest, in lanes.
+    If they are `reached`, a constant of the compiled code, find their extremes meanwhile.  `low` has in its lanes what
+    elements are the smallest so far.  Before every block of lines rows are left if that is below `lowest`.  Return
+    whether they were read to the end, and the smallest then.
     """
     width, lost = lanes(x), lost_at(panel, lanes(x))
     for k in range(0, 2 * lost, width):
@@ -121,13 +122,13 @@ def _finished_plainly(tile, v, ending):
 
 @helper
 def inverses_of_panel(x, panel, first, temperature, of_sums, smallest, places, plain):
-    """Keep what results are made of; return one of that, for `fields_at`, whether a row is NaN, and whether all hold.
+    """Keep what results are made of; return one of that, for `fields_at`, and whether a row is NaN.
 
-    Plain ones do not where exponentials under the shift of `of_sums` do not serve, see `pieces`.
+    Then comes whether the shifts of `of_sums` have served, if rows were taken for plain by what their ends suggest.
     """
     width, lost, limits = lanes(x), lost_at(panel, lanes(x)), limits_of(x)
     headroom = splat(x, 1.0 / limits.headroom if plain else 1.0)
-    nan, hold = False, True
+    nan, served = False, True
     for c in range(last_vector(panel, width), -1, -width):
         for k in range(width):
             i = k * panel.line + c
@@ -143,12 +144,13 @@ def inverses_of_panel(x, panel, first, temperature, of_sums, smallest, places, p
         high, low = inverse_of(x, total * unscale, error * unscale + missing)
         factor = headroom * element_like(x, unscale)
         scaling = Scaling(high * factor, low * factor)
-        hold &= all_lanes(both(shift.plain, rise <= LARGEST_RISE))
-        subnormal = both(low != splat(x, 0), magnitude(scaling.low) < splat(x, limits.smallest / limits.headroom))
-        hold &= not any_lane(both(rise > 0.0, subnormal))
+        served &= all_lanes(both(shift.plain, rise <= limits.lead))
+        # What is subnormal may be rounded otherwise than unscaled.
+        inexact = both(low != splat(x, 0), magnitude(scaling.low) < splat(x, limits.smallest / limits.headroom))
+        served &= not any_lane(both(rise > 0.0, inexact))
         keep_fields(places, panel, c, scaling, width)
         nan |= any_nan(high)
-    return scaling, nan, hold
+    return scaling, nan, served
 
 
 @helper
@@ -156,14 +158,16 @@ def terms_of_panel(x, panel, first, temperature, known, places, out):
     """Replace rows from `first` on by exponentials; return whether these serve, and if so, what results are made of.
 
     Then come whether rows are plain, and whether one is NaN.  If extremes are to be `known` before, exponentials serve
-    in any case; else shifts are those that both ends suggest, and extremes are found meanwhile, see `pieces`.
+    in any case; else extremes are found meanwhile, and shifts are provisional, see `pieces`.  They are larger than what
+    both ends suggest, as L lines of each say little: so maxima may lie 40 octaves (float64 400) above theirs.
     """
+    limits = limits_of(x)
     serve, nan = known, False
     low = extremes_of_panel(x, panel, panel.n if known else lanes(x), places.maxima)
-    reach, smallest = limits_of(x).reach, smallest_lane(low)
-    of_sums, _, plain, lowest = shifts_of_panel(x, panel, first, temperature, smallest, reach, places)
+    smallest, lead = smallest_lane(low), 0.0 if known else limits.lead
+    of_sums, _, plain, lowest = shifts_of_panel(x, panel, first, temperature, smallest, limits.reach, lead, places)
     if plain:
-        serve, low = sum_panel(x, panel, of_sums, places, True, lowest, low, out)
+        serve, low = sum_panel(x, panel, of_sums, places, True, -np.inf if known else lowest, low, out)
         end_maxima(panel, places.maxima)
     elif known:
         sum_panel(x, panel, of_sums, places, False, lowest, low, out)
@@ -176,7 +180,10 @@ def terms_of_panel(x, panel, first, temperature, known, places, out):
 
 @helper
 def softmax_of_panel(x, panel, first, temperature, places, out):
-    """Softmax of rows from `first` on; return whether one is NaN."""
+    """Softmax of rows from `first` on; return whether one is NaN.
+
+    In place nothing could be taken back, so that extremes are to be known; and where both ends are all there is.
+    """
     known, serve = are_same(x, out) or panel.n <= 2 * lanes(x), False
     while not serve:
         serve, scaling, plain, nan = terms_of_panel(x, panel, first, temperature, known, places, out)

@@ -168,7 +168,7 @@ def sums_of_others_of_panel(x, panel, first, temperature, precise, places):
     """Keep the maxima of rows from `first` on, and partial sums of the others."""
     smallest = smallest_lane(extremes_of_panel(x, panel, panel.n, places.maxima))
     farthest = limits_of(x).log_reach
-    of_sums, reached, _, _ = shifts_of_panel(x, panel, first, temperature, smallest, farthest, places)
+    of_sums, reached, _, _ = shifts_of_panel(x, panel, first, temperature, smallest, farthest, 0.0, places)
     if reached:
         sum_panel_of_others(x, panel, of_sums, places, True, precise)
     else:

@@ -6,6 +6,7 @@ added to partial sum i mod L, L the lanes of a vector.  So the partial sums of r
 and lie as these do: whether a line is whole vectors or not.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,12 @@ from .._simd.arithmetic import larger, smaller
 from .._simd.exp_scaled import exp_steps
 from .._simd.fields import load_fields, store_fields
 from .._simd.lanes import all_lanes, largest_lane
-from .._simd.memory import counted_from, keep_until_here, lanes, load, load_part, splat, store, store_part
+from .._simd.memory import counted_from, element_like, keep_until_here, lanes, load, load_part, splat, store, store_part
 from .across import fill_across, neighbours
 from .ahead import Ahead
 from .columns import finished, size_of_partials
 from .groups import NUMBERS_OF_RESULTS, NUMBERS_OF_SUMS, settled_in_lanes
-from .shift import Shift, row_shift
+from .shift import Shift, limits_of, row_shift
 from .softmax import ROWS_BLOCK_ELEMENTS
 from .tiles import aligned, tile_of
 
@@ -185,14 +186,10 @@ def extremes_of_four(x, i, apart, maxima, c, low):
 
 @helper
 def end_maxima(panel, maxima):
-    """Keep the largest elements of rows, whole ones, for each line of a run."""
-    width = lanes(maxima)
+    """Keep the largest elements of rows at the first line of a run."""
     for other in range(panel.line, panel.run, panel.line):
-        for c in range(0, panel.line, width):
+        for c in range(0, panel.line, lanes(maxima)):
             store(maxima, c, larger(load(maxima, c), load(maxima, other + c)))
-    for other in range(panel.line, panel.run, panel.line):
-        for c in range(0, panel.line, width):
-            store(maxima, other + c, load(maxima, c))
 
 
 @helper
@@ -231,11 +228,13 @@ def last_vector(panel, width):
 
 
 @helper
-def shifts_of_panel(x, panel, first, temperature, smallest, farthest, places):
+def shifts_of_panel(x, panel, first, temperature, smallest, farthest, lead, places):
     """Keep what sums are made of; return one of that, for `fields_at`, and whether all rows are reached and plain.
 
-    Then, what no element lies below that is reached.  See `Shift`; `farthest` is for `row_shift`.
+    Then comes what no element of plain rows lies below.  See `Shift`; `farthest` is for `row_shift`, and exponentials
+    become smaller by so many octaves, `lead`.
     """
+    distance = limits_of(x).plain_reach - math.log(panel.n)
     width = lanes(x)
     reached = plain = True
     lowest = splat(x, -np.inf)
@@ -244,10 +243,10 @@ def shifts_of_panel(x, panel, first, temperature, smallest, farthest, places):
         shift = row_shift(x, panel.n, load(places.maxima, c), splat(x, smallest), tau, farthest)
         reached &= all_lanes(shift.reached)
         plain &= all_lanes(shift.plain)
-        lowest = larger(shift.lowest, lowest)
+        lowest = larger(shift.largest - element_like(x, distance * tau), lowest)
         of_sums = (
             exp_steps(x, tau),
-            Shift(shift.largest, shift.anchor, shift.lowest, shift.magic, 0.0, False, False),
+            Shift(shift.largest, shift.anchor, shift.lowest, shift.magic - 8.0 * lead, 0.0, False, False),
         )
         keep_fields(places, panel, c, of_sums, width)
     return of_sums, reached, plain, largest_lane(lowest)

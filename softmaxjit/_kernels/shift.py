@@ -29,6 +29,7 @@ class Limits(NamedTuple):
     factor: float  # of every exp_scaled
     smallest: float  # 2**HEADROOM times the smallest normal number
     highest: float  # the largest number
+    lead: float  # octaves by which a provisional shift may be too large or too small (see `lines`)
 
 
 _LIMITS = {
@@ -41,13 +42,14 @@ _LIMITS = {
         FACTOR[element],
         2.0 ** HEADROOM[element] * float(info.tiny),
         float(info.max),
+        lead,
     )
     # What lies farther is raised to the reach, which keeps not only its exponential normal, but also what that is
     # multiplied by on the way to a result and, where they count, its rounding errors: on Intel's processors a subnormal
     # number takes a hundred times as long.
-    for element, reach, log_reach, plain, info in (
-        (types.float32, 95.0, REACH[types.float32], 69.0, np.finfo(np.float32)),
-        (types.float64, 780.0, 780.0, 670.0, np.finfo(np.float64)),
+    for element, reach, log_reach, plain, lead, info in (
+        (types.float32, 95.0, REACH[types.float32], 69.0, 20.0, np.finfo(np.float32)),
+        (types.float64, 780.0, 780.0, 670.0, 200.0, np.finfo(np.float64)),
     )
 }
 

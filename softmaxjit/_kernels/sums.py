@@ -47,18 +47,18 @@ def sum_rest(x, i, end, total, lost, steps, shift, reached, out, ahead):
 def partials_of_rest(x, i, end, steps, shift, reached, out, whole, ahead):
     """Return the partial sums of up to four vectors; `whole`, a constant, if the last is stored beyond the row."""
     width = lanes(x)
-    both = rest = splat(x, 0)
+    pair = rest = splat(x, 0)
     if i + 2 * width <= end:
         ask(x, i, ahead)
         ask(x, i + width, ahead)
         first, second = two_terms(x, i, steps, shift, reached, out)
-        both = first + second
+        pair = first + second
         i += 2 * width
     while i < end:
         ask(x, i, ahead)
         rest = rest + next_term(x, i, end - i, steps, shift, reached, out, whole)
         i += width
-    return both + rest
+    return pair + rest
 
 
 @helper
