@@ -13,7 +13,7 @@ import numpy as np
 
 from .._jit import helper
 from .._simd.arithmetic import larger, smaller
-from .._simd.exp_scaled import exp_steps
+from .._simd.exp_scaled import exp_magic, exp_steps
 from .._simd.fields import load_fields, store_fields
 from .._simd.lanes import all_lanes, largest_lane
 from .._simd.memory import counted_from, element_like, keep_until_here, lanes, load, load_part, splat, store, store_part
@@ -244,10 +244,8 @@ def shifts_of_panel(x, panel, first, temperature, smallest, farthest, lead, plac
         reached &= all_lanes(shift.reached)
         plain &= all_lanes(shift.plain)
         lowest = larger(shift.largest - element_like(x, distance * tau), lowest)
-        of_sums = (
-            exp_steps(x, tau),
-            Shift(shift.largest, shift.anchor, shift.lowest, shift.magic - 8.0 * lead, 0.0, False, False),
-        )
+        magic = exp_magic(x, shift.octaves + lead)
+        of_sums = exp_steps(x, tau), Shift(shift.largest, shift.anchor, shift.lowest, magic, 0.0, False, False)
         keep_fields(places, panel, c, of_sums, width)
     return of_sums, reached, plain, largest_lane(lowest)
 
